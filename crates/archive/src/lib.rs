@@ -1,0 +1,15 @@
+//! The archive: what was sent and received, kept until its day, whatever happens to mailboxes.
+//!
+//! Each message that `delivery::accept` takes gets one row in the [`journal`], in the same transaction as its mailbox
+//! entries and before it is acknowledged (S59). The row names the body, holds its key wrapped under the life key of
+//! tenant and day of expiry, the sealed envelope (Bcc recipients too) with the hash of the body as it arrived (S22), and
+//! a MAC over everything plain. There is no way to change or remove a row before its day (S60).
+
+mod error;
+pub mod journal;
+mod schema;
+pub mod verify;
+
+pub use error::Error;
+pub use journal::{Archive, Direction, Envelope, JournalRow};
+pub use schema::SCHEMA;

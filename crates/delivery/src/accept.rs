@@ -1,0 +1,369 @@
+//! The one function that every message goes through.
+
+use sealpost_archive::journal::{Direction, Envelope, NewJournal};
+use sealpost_audit::Verb;
+use sealpost_crypto::Aad;
+use sealpost_mailbox::insert_entry;
+use sealpost_model::{
+    AccountId, Address, Flags, Id, JournalId, LedgerId, LifeKeyId, QueueId, ReversePath, SubmissionId, TenantId,
+};
+use sealpost_policy::{DomainPolicy, Grade, Method, Plan, Reason, RecipientFacts, decide};
+use sealpost_store::{BlobRef, Durable, Scope, Topic, Tx, keys::{Root, TenantKeys}, params};
+
+use crate::body::Arrived;
+use crate::ledger::{Detail, State};
+use crate::{
+    Accepted, Arrival, Delivery, Error, Evidence, Facts, Kind, Origin, Rcpt, Refused, Submission, schema,
+};
+
+/// What is sealed of a message that is on its way.
+///
+/// This much stays for the sender's own view of it; the summary and the body's key hang on a life key that dies when
+/// the queue is done with the message.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct SubmissionDetail {
+    pub(crate) from: String,
+    pub(crate) facts: Facts,
+}
+
+impl SubmissionDetail {
+    pub(crate) fn open(plain: &[u8]) -> Option<Self> {
+        postcard::from_bytes(plain).ok()
+    }
+}
+
+/// A recipient with the way that policy allows.
+struct Planned {
+    address: Address,
+    rcpt: Rcpt,
+    plan: Plan,
+}
+
+/// One recipient's rows, sealed.
+struct Row {
+    ledger: LedgerId,
+    method: Method,
+    state: State,
+    reason: Reason,
+    detail: Vec<u8>,
+    queue: Option<QueueRow>,
+}
+
+struct QueueRow {
+    id: QueueId,
+    pickup: bool,
+    floor: Grade,
+}
+
+/// The row of a message with recipients that are not written at once.
+struct Outgoing {
+    life: LifeKeyId,
+    wrapped: Vec<u8>,
+    summary: Vec<u8>,
+    detail: Vec<u8>,
+}
+
+impl Delivery {
+    /// Takes a message, or refuses it with a reason. When this returns `Ok`, journal, mailboxes, queue, ledger and log
+    /// hold it durably (S59); when it returns an error, nothing but the log's entry does.
+    ///
+    /// # Errors
+    /// [`Refused`], with whose fault it is.
+    pub async fn accept(&self, submission: Submission) -> Result<Accepted, Refused> {
+        let (origin, caller) = (submission.origin, submission.caller);
+        match self.take(submission).await {
+            Ok(accepted) => Ok(accepted),
+            Err(refused) => {
+                let mut draft =
+                    self.inner.audit.draft(origin.tenant(), &caller.actor, &caller.client, Verb::Accept);
+                draft = match refused.reason() {
+                    Some(reason) => draft.refused().reason(reason.name()),
+                    None => draft.failed().detail(match &refused {
+                        Refused::Failed(e) => e.to_string(),
+                        Refused::Policy(_) => String::new(),
+                    }),
+                };
+                self.inner.audit.refusal(draft).await?;
+                Err(refused)
+            }
+        }
+    }
+
+    async fn take(&self, submission: Submission) -> Result<Accepted, Refused> {
+        let Submission { caller, origin, kind, from, to, body, twin } = submission;
+        let tenant = origin.tenant();
+        let arrived = body.finish(self).await?;
+        self.check_message(origin, &from, &arrived).await?;
+        let sender = self.sender_account(origin, &from).await?;
+        let planned = self.plan(origin, kind, &from, to, arrived.facts.tags.pickup).await?;
+
+        let now = self.inner.clock.now();
+        let id: SubmissionId = self.inner.store.id();
+        let keys = self.inner.keys.tenant(tenant).await?;
+        let flags = match (kind, origin) {
+            (Kind::Receipt, _) => Flags::RECEIPT,
+            (_, Origin::Portal { .. }) => Flags::SECURE_REPLY,
+            _ => Flags::NONE,
+        };
+        let mut entries = Vec::new();
+        for p in &planned {
+            if let (Rcpt::Here { account, .. }, [Method::Mailbox]) = (p.rcpt, &p.plan.methods[..]) {
+                entries.push(self.inner.mailboxes.seal_entry(&arrived.uploaded, account, None, flags, now).await?);
+            }
+        }
+        let twin = match twin {
+            Some(bytes) => Some(self.upload_twin(tenant, &bytes).await?),
+            None => None,
+        };
+        let kept = twin.as_ref().unwrap_or(&arrived);
+        let journal = self
+            .inner
+            .archive
+            .seal(NewJournal {
+                tenant,
+                submission: id,
+                blob: kept.uploaded.id,
+                key: &kept.uploaded.key,
+                received: now,
+                direction: direction(origin, &planned),
+                envelope: &Envelope {
+                    from: from.to_string(),
+                    to: planned.iter().map(|p| p.address.to_string()).collect(),
+                    sha256: kept.uploaded.sha256,
+                    size: kept.uploaded.stored,
+                },
+            })
+            .await?;
+        let rows: Vec<Row> =
+            planned.iter().map(|p| self.seal_row(&keys, tenant, &from, &arrived.facts, p)).collect();
+        let outgoing = if rows.iter().any(|r| r.queue.is_some()) {
+            Some(self.seal_outgoing(&keys, tenant, id, &from, &arrived).await?)
+        } else {
+            None
+        };
+        let person = match origin {
+            Origin::Submission { person, .. } => Some(person),
+            _ => None,
+        };
+
+        let mut draft = self
+            .inner
+            .audit
+            .draft(tenant, &caller.actor, &caller.client, Verb::Accept)
+            .object(id)
+            .object(journal.id)
+            .objects(entries.iter().map(|e| e.id))
+            .objects(rows.iter().map(|r| r.ledger));
+        if let Some(account) = sender {
+            draft = draft.owner(account);
+        }
+        let audit = self.inner.audit.seal(draft).await?;
+
+        let accounts: Vec<AccountId> = entries.iter().map(|e| e.account).collect();
+        let size = i64::try_from(arrived.uploaded.summary.structure.size).unwrap_or(i64::MAX);
+        let blob = arrived.uploaded.blob.clone();
+        let body_id = arrived.uploaded.id;
+        let twin_blob = twin.map(|t| t.uploaded.blob.clone());
+        let journal_id: JournalId = journal.id;
+        let write = move |tx: &mut Tx| -> Result<(), Refused> {
+            insert_bodies(tx, &blob, twin_blob.as_ref())?;
+            sealpost_archive::journal::insert(tx, &journal)?;
+            for entry in &entries {
+                insert_entry(tx, entry)?;
+            }
+            if let Some(Outgoing { life, wrapped, summary, detail }) = &outgoing {
+                let kind = kind as i64;
+                tx.execute(
+                    &schema::INSERT_SUBMISSION,
+                    params![id, tenant, sender, person, kind, now, body_id, *life, wrapped, summary, detail],
+                )?;
+            }
+            for row in &rows {
+                let Row { ledger, method, state, reason, detail, queue } = row;
+                let (kind, method) = (kind as i64, *method as i64);
+                tx.execute(
+                    &schema::INSERT_LEDGER,
+                    params![
+                        *ledger, tenant, id, sender, kind, method, *state as i64, reason.name(), size, now, detail
+                    ],
+                )?;
+                if let Some(QueueRow { id: queue, pickup, floor }) = queue {
+                    let (floor, reason) = (*floor as i64, *reason as i64);
+                    tx.execute(
+                        &schema::INSERT_QUEUE,
+                        params![*queue, tenant, id, *ledger, kind, method, *pickup, floor, reason, now],
+                    )?;
+                }
+            }
+            sealpost_audit::insert(tx, &audit)?;
+            if outgoing.is_some() {
+                tx.after_commit(Topic::Queue);
+            }
+            Ok(())
+        };
+        self.inner.store.write(Scope::accounts(&accounts), write).await?;
+        Ok(Accepted { submission: id, journal: journal_id })
+    }
+
+    /// Authorship and loops, before anything is planned.
+    async fn check_message(&self, origin: Origin, from: &ReversePath, arrived: &Arrived) -> Result<(), Refused> {
+        if arrived.hops > sealpost_message::headers::MAX_HOPS {
+            return Err(Reason::MailLoop.into());
+        }
+        let Origin::Submission { person, .. } = origin else { return Ok(()) };
+        if arrived.from_fields != 1 || arrived.facts.from.is_empty() {
+            return Err(Reason::FromFieldInvalid.into());
+        }
+        // S51: both the envelope's sender and each author belong to the person who signed in.
+        for author in &arrived.facts.from {
+            let author = Address::parse(author).map_err(|_| Reason::FromFieldInvalid)?;
+            if !self.inner.identity.owns(person, &author).await? {
+                return Err(Reason::SenderNotOwned.into());
+            }
+        }
+        match from.address() {
+            Some(from) if !self.inner.identity.owns(person, from).await? => Err(Reason::SenderNotOwned.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The mailbox of whoever sends from here.
+    async fn sender_account(&self, origin: Origin, from: &ReversePath) -> Result<Option<AccountId>, Refused> {
+        match (origin, from.address()) {
+            (Origin::Submission { .. } | Origin::System { .. }, Some(from)) => {
+                match self.resolve(Some(origin.tenant()), from).await {
+                    Ok(Rcpt::Here { tenant, account }) if tenant == origin.tenant() => Ok(Some(account)),
+                    Err(refused @ Refused::Failed(_)) => Err(refused),
+                    _ => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn plan(
+        &self,
+        origin: Origin,
+        kind: Kind,
+        from: &ReversePath,
+        to: Vec<Address>,
+        asked_pickup: bool,
+    ) -> Result<Vec<Planned>, Refused> {
+        let tenant = origin.tenant();
+        let signed_in = (!matches!(origin, Origin::Inbound { .. })).then_some(tenant);
+        let domain = match from.address() {
+            Some(from) => self.inner.identity.domain(from.domain()).await?,
+            None => None,
+        };
+        // Whoever is not of a domain of ours (a recipient who replies) is held to what a HIPAA domain is held to.
+        let domain = domain.map_or(DomainPolicy::HIPAA, |d| d.policy());
+        let mut planned: Vec<Planned> = Vec::with_capacity(to.len());
+        for address in to {
+            if planned.iter().any(|p| p.address.same(&address)) {
+                continue;
+            }
+            let rcpt = self.resolve(signed_in, &address).await?;
+            let plan = match rcpt {
+                Rcpt::Here { tenant: theirs, .. } if theirs == tenant => {
+                    decide::plan(RecipientFacts::SameTenant, domain, asked_pickup)
+                }
+                // An envelope from outside for two tenants was refused at RCPT.
+                Rcpt::Here { .. } if matches!(origin, Origin::Inbound { .. }) => {
+                    return Err(Reason::OtherTenant.into());
+                }
+                Rcpt::Here { .. } => decide::plan(RecipientFacts::OtherTenant, domain, asked_pickup),
+                Rcpt::Command { .. } => {
+                    Plan { methods: vec![Method::Command], floor: Grade::Dane, reason: Reason::Owner }
+                }
+                Rcpt::Elsewhere if matches!(kind, Kind::Notice | Kind::Dsn) => {
+                    let floor = decide::notice_floor();
+                    Plan { methods: vec![Method::Smtp], floor, reason: Reason::VerifiableTransport }
+                }
+                // A receipt lives in the sender's mailbox only.
+                Rcpt::Elsewhere if kind == Kind::Receipt => return Err(Reason::AddressRefused.into()),
+                Rcpt::Elsewhere => decide::plan(RecipientFacts::Outside, domain, asked_pickup),
+            };
+            planned.push(Planned { address, rcpt, plan });
+        }
+        Ok(planned)
+    }
+
+    fn seal_row(
+        &self,
+        keys: &TenantKeys,
+        tenant: TenantId,
+        from: &ReversePath,
+        facts: &Facts,
+        planned: &Planned,
+    ) -> Row {
+        let Plan { methods, floor, reason } = &planned.plan;
+        let ledger: LedgerId = self.inner.store.id();
+        let detail = Detail {
+            recipient: planned.address.to_string(),
+            sender: from.to_string(),
+            message_id: facts.message_id.clone(),
+            evidence: Evidence::default(),
+        };
+        let method = methods.first().copied().unwrap_or(Method::Pickup);
+        let queue = (method != Method::Mailbox).then(|| QueueRow {
+            id: self.inner.store.id(),
+            pickup: methods.contains(&Method::Pickup),
+            floor: *floor,
+        });
+        let state = if queue.is_some() { State::Queued } else { State::Delivered };
+        Row { ledger, method, state, reason: *reason, detail: detail.seal(keys, tenant, ledger), queue }
+    }
+
+    async fn seal_outgoing(
+        &self,
+        keys: &TenantKeys,
+        tenant: TenantId,
+        id: SubmissionId,
+        from: &ReversePath,
+        arrived: &Arrived,
+    ) -> Result<Outgoing, Refused> {
+        let (life, life_key) = self.inner.keys.ring().create_key().await.map_err(Error::from)?;
+        let random = &self.inner.random;
+        let plain = |value: Result<Vec<u8>, postcard::Error>| value.expect("plain data is always written");
+        let detail = SubmissionDetail { from: from.to_string(), facts: arrived.facts.clone() };
+        let summary = plain(postcard::to_allocvec(&*arrived.uploaded.summary));
+        let aad = |column| submission_aad(tenant, id, column);
+        Ok(Outgoing {
+            life,
+            wrapped: life_key.wrap(random, &aad("wrapped"), &arrived.uploaded.key),
+            summary: life_key.seal(random, &aad("summary"), &summary),
+            detail: keys.seal(Root::Content, &aad("detail"), &plain(postcard::to_allocvec(&detail))),
+        })
+    }
+
+    async fn upload_twin(&self, tenant: TenantId, bytes: &[u8]) -> Result<Arrived, Refused> {
+        let mut body = self.begin(Arrival {
+            origin: Origin::System { tenant },
+            trace: String::new(),
+            return_path: String::new(),
+        });
+        body.write(bytes).await?;
+        body.finish(self).await
+    }
+}
+
+fn insert_bodies(
+    tx: &mut Tx,
+    body: &Durable<BlobRef>,
+    twin: Option<&Durable<BlobRef>>,
+) -> Result<(), sealpost_store::Error> {
+    sealpost_store::blob::insert(tx, body)?;
+    twin.map_or(Ok(()), |twin| sealpost_store::blob::insert(tx, twin))
+}
+
+fn direction(origin: Origin, planned: &[Planned]) -> Direction {
+    match origin {
+        Origin::Inbound { .. } | Origin::Portal { .. } => Direction::Inbound,
+        _ if planned.iter().all(|p| p.plan.methods == [Method::Mailbox]) => Direction::Internal,
+        _ => Direction::Outbound,
+    }
+}
+
+pub(crate) fn submission_aad(tenant: TenantId, id: SubmissionId, column: &'static str) -> Aad {
+    Aad::new(tenant, "submission", id.raw(), column)
+}

@@ -1,0 +1,398 @@
+//! The queue's rows: claimed, settled, listed.
+
+use std::time::Duration;
+
+use sealpost_audit::{Completion, Open, Outcome as AuditOutcome, Verb};
+use sealpost_model::{Actor, Client, Id, LedgerId, LifeKeyId, QueueId, SubmissionId, TenantId, Time};
+use sealpost_policy::{Grade, Method, Reason};
+use sealpost_store::{Row, Scope, Topic, Tx, keys::TenantKeys, params};
+
+use crate::ledger::{Detail, State};
+use crate::{Delivery, Error, Evidence, Kind, Outcome, schema};
+
+/// A row that was claimed.
+#[derive(Clone, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) id: QueueId,
+    pub(crate) tenant: TenantId,
+    pub(crate) submission: SubmissionId,
+    pub(crate) ledger: LedgerId,
+    pub(crate) kind: Kind,
+    pub(crate) method: Method,
+    pub(crate) pickup: bool,
+    pub(crate) floor: Grade,
+    pub(crate) reason: Reason,
+    pub(crate) attempt: u32,
+}
+
+/// A row as it is shown to administrators.
+#[derive(Clone)]
+pub struct Queued {
+    /// Its id.
+    pub id: QueueId,
+    /// The message.
+    pub submission: SubmissionId,
+    /// How it is tried.
+    pub method: Method,
+    /// Whether an attempt is under way.
+    pub sending: bool,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// When it is tried next.
+    pub due: Time,
+    /// Who it is for.
+    pub recipient: String,
+}
+
+/// Rows that are claimed at once.
+pub(crate) const CLAIM: i64 = 200;
+
+/// How long to wait after the `attempt`th try.
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    const MINUTES: [u64; 7] = [1, 2, 5, 10, 15, 30, 60];
+    let step = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+    Duration::from_secs(60 * MINUTES.get(step).copied().unwrap_or(60))
+}
+
+/// What happens to a row after an attempt.
+#[derive(Clone, Debug)]
+enum Next {
+    /// It leaves the queue.
+    Done(State),
+    /// It is tried again.
+    Again(Time),
+    /// It goes another way at once.
+    Switch(Method, Reason),
+}
+
+/// What is written of an attempt at one recipient.
+pub(crate) struct Settled {
+    row: Claimed,
+    next: Next,
+    grade: Option<Grade>,
+    reason: Reason,
+    detail: Vec<u8>,
+}
+
+impl Settled {
+    /// Whether the sender has to be told that it failed, and why.
+    pub(crate) fn failure(&self) -> Option<Reason> {
+        matches!(self.next, Next::Done(State::Failed)).then_some(self.reason)
+    }
+
+    /// How the attempt is called in the log.
+    pub(crate) const fn verdict(&self) -> AuditOutcome {
+        match self.next {
+            Next::Done(State::Failed) | Next::Again(_) | Next::Switch(..) => AuditOutcome::Failed,
+            Next::Done(_) => AuditOutcome::Done,
+        }
+    }
+}
+
+impl Delivery {
+    /// Claims what is due. The commit of this is what makes an attempt *maybe sent* when the process dies.
+    pub(crate) async fn claim(&self) -> Result<Vec<Claimed>, Error> {
+        let now = self.inner.clock.now();
+        let due: Vec<Claimed> =
+            self.inner.store.read(move |tx| tx.rows(&schema::DUE, params![now, CLAIM], claimed)).await?;
+        if due.is_empty() {
+            return Ok(due);
+        }
+        self.inner
+            .store
+            .write(Scope::instance(), move |tx| {
+                let mut mine = Vec::with_capacity(due.len());
+                for row in &due {
+                    if tx.execute(&schema::CLAIM, params![row.id])? == 1 {
+                        mine.push(Claimed { attempt: row.attempt + 1, ..row.clone() });
+                    }
+                }
+                Ok(mine)
+            })
+            .await
+    }
+
+    /// Decides what an outcome means for its row.
+    pub(crate) fn settle(
+        &self,
+        keys: &TenantKeys,
+        row: &Claimed,
+        accepted: Time,
+        outcome: Outcome,
+        mut detail: Detail,
+    ) -> Settled {
+        let now = self.inner.clock.now();
+        let options = &self.inner.options;
+        let again = || {
+            let due = now.plus(backoff(row.attempt));
+            if row.method == Method::Smtp && row.pickup && due > accepted.plus(options.pickup_after) {
+                Next::Switch(Method::Pickup, Reason::TransportUnreachable)
+            } else if row.method == Method::Smtp && due > accepted.plus(options.notice_life) {
+                Next::Done(State::Failed)
+            } else {
+                Next::Again(due)
+            }
+        };
+        let (next, grade, reason, evidence) = match outcome {
+            Outcome::Delivered { grade, evidence } => {
+                (Next::Done(State::Delivered), Some(grade), row.reason, evidence)
+            }
+            Outcome::Waiting => (Next::Done(State::Waiting), None, row.reason, detail.evidence.clone()),
+            Outcome::Done => (Next::Done(State::Delivered), None, row.reason, Evidence::default()),
+            // Once pickup exists SMTP is closed for that recipient, and nothing below its floor is tried.
+            Outcome::Unfit { reason, evidence } if row.pickup && row.method == Method::Smtp => {
+                (Next::Switch(Method::Pickup, reason), None, reason, evidence)
+            }
+            Outcome::Unfit { reason, evidence } => (Next::Done(State::Failed), None, reason, evidence),
+            Outcome::Retry { reason, evidence } => (again(), None, reason, evidence),
+            Outcome::Rejected { reason, evidence } => (Next::Done(State::Failed), None, reason, evidence),
+        };
+        detail.evidence = evidence;
+        let detail = detail.seal(keys, row.tenant, row.ledger);
+        Settled { row: row.clone(), next, grade, reason, detail }
+    }
+
+    /// Writes what became of a batch, with the entry that completes the attempt.
+    pub(crate) async fn write_settled(&self, settled: Vec<Settled>, open: Open) -> Result<Vec<Settled>, Error> {
+        let verdict = if settled.iter().any(|s| s.verdict() == AuditOutcome::Failed) {
+            AuditOutcome::Failed
+        } else {
+            AuditOutcome::Done
+        };
+        let reason = settled.first().map_or("", |s| s.reason.name());
+        let entry = open.completion(Completion::from(verdict).reason(reason)).await?;
+        let now = self.inner.clock.now();
+        let settled = std::sync::Arc::new(settled);
+        let rows = std::sync::Arc::clone(&settled);
+        self.inner
+            .store
+            .write(Scope::instance(), move |tx| {
+                rows.iter().try_for_each(|s| write_one(tx, s, now))?;
+                if let Some(first) = rows.first() {
+                    end_submission(tx, first.row.tenant, first.row.submission, now)?;
+                }
+                sealpost_audit::insert_completion(tx, &entry)?;
+                Ok::<_, Error>(())
+            })
+            .await?;
+        Ok(std::sync::Arc::into_inner(settled).unwrap_or_default())
+    }
+
+    /// What an earlier process had begun when it died: it may have arrived. Tried again, and shown as that.
+    pub(crate) async fn release_stranded(&self) -> Result<usize, Error> {
+        let mut released = 0;
+        loop {
+            let now = self.inner.clock.now();
+            let n = self
+                .inner
+                .store
+                .write(Scope::instance(), move |tx| {
+                    let rows: Vec<(QueueId, LedgerId, i64)> =
+                        tx.rows(&schema::STRANDED, params![], |r| Ok((r.id(0)?, r.id(1)?, r.int(2)?)))?;
+                    for (id, ledger, method) in &rows {
+                        tx.execute(&schema::RELEASE, params![*id, now])?;
+                        if *method == Method::Smtp as i64 {
+                            let state = State::MaybeSent as i64;
+                            tx.execute(&schema::LEDGER_MAYBE_SENT, params![*ledger, state, now])?;
+                        }
+                    }
+                    tx.after_commit(Topic::Queue);
+                    Ok::<_, Error>(rows.len())
+                })
+                .await?;
+            released += n;
+            if n == 0 {
+                return Ok(released);
+            }
+        }
+    }
+
+    /// Puts rows back whose attempt failed on our side. When even that fails, they stay `sending` until the next start:
+    /// late, never lost.
+    pub(crate) async fn put_back(&self, ids: Vec<QueueId>) {
+        let due = self.inner.clock.now().plus(backoff(1));
+        let write = move |tx: &mut Tx| -> Result<(), Error> {
+            for id in &ids {
+                tx.execute(&schema::RELEASE, params![*id, due])?;
+            }
+            Ok(())
+        };
+        if let Err(error) = self.inner.store.write(Scope::instance(), write).await {
+            tracing::error!(%error, "messages wait for the next start to be tried again");
+        }
+    }
+
+    /// Destroys the life keys whose end was decided: after this no copy of the data opens what hung on them.
+    ///
+    /// # Errors
+    /// The ring's, the store's and the log's.
+    pub async fn destroy_doomed(&self) -> Result<usize, Error> {
+        let doomed: Vec<(LifeKeyId, TenantId)> = self
+            .inner
+            .store
+            .read(|tx| tx.rows(&schema::DOOMED, params![], |r| Ok((r.id(0)?, r.id(1)?))))
+            .await?;
+        for of_tenant in doomed.chunk_by(|a, b| a.1 == b.1) {
+            let tenant = of_tenant[0].1;
+            let keys: Vec<LifeKeyId> = of_tenant.iter().map(|(life, _)| *life).collect();
+            let draft = self
+                .inner
+                .audit
+                .draft(tenant, &Actor::System, &Client::SYSTEM, Verb::KeyDestroy)
+                .objects(keys.iter().copied());
+            let open = self.inner.audit.open(draft).await?;
+            self.inner.keys.ring().destroy(&keys).await?;
+            let entry = open.completion(AuditOutcome::Done).await?;
+            self.inner
+                .store
+                .write(Scope::tenant(tenant), move |tx| {
+                    for life in &keys {
+                        tx.execute(&schema::DESTROYED, params![*life])?;
+                    }
+                    sealpost_audit::insert_completion(tx, &entry)?;
+                    Ok::<_, Error>(())
+                })
+                .await?;
+        }
+        Ok(doomed.len())
+    }
+
+    /// What waits to leave, of one organisation: up to 500 rows behind `after`.
+    ///
+    /// # Errors
+    /// The store's, and [`Error::Corrupt`].
+    pub async fn queue(&self, tenant: TenantId, after: Option<QueueId>) -> Result<Vec<Queued>, Error> {
+        let after = after.map_or(0, Id::raw);
+        let rows = self
+            .inner
+            .store
+            .read(move |tx| {
+                tx.rows(&schema::QUEUE_LIST, params![tenant, after, 500i64], |r| {
+                    Ok((queued(r)?, r.id::<LedgerId>(2)?, r.bytes(7)?))
+                })
+            })
+            .await?;
+        let keys = self.inner.keys.tenant(tenant).await?;
+        rows.into_iter()
+            .map(|(row, ledger, sealed)| {
+                let recipient = Detail::open(&keys, tenant, ledger, &sealed)?.recipient;
+                Ok(Queued { recipient, ..row })
+            })
+            .collect()
+    }
+
+    /// Tries a row now. False when there is no such row, or it is being tried.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn retry_now(&self, tenant: TenantId, id: QueueId) -> Result<bool, Error> {
+        let now = self.inner.clock.now();
+        self.inner
+            .store
+            .write(Scope::instance(), move |tx| {
+                tx.after_commit(Topic::Queue);
+                Ok(tx.execute(&schema::QUEUE_NOW, params![id, tenant, now])? == 1)
+            })
+            .await
+    }
+}
+
+fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::Error> {
+    let (method, state) = match &s.next {
+        Next::Done(state) => {
+            tx.execute(&schema::DONE, params![s.row.id])?;
+            (s.row.method, *state)
+        }
+        Next::Again(due) => {
+            tx.execute(&schema::AGAIN, params![s.row.id, *due])?;
+            (s.row.method, State::Queued)
+        }
+        Next::Switch(method, reason) => {
+            let (number, reason) = (*method as i64, *reason as i64);
+            tx.execute(&schema::SWITCH, params![s.row.id, now, number, reason])?;
+            tx.after_commit(Topic::Queue);
+            (*method, State::Queued)
+        }
+    };
+    let method = if state == State::Waiting { Method::Pickup } else { method };
+    tx.execute(
+        &schema::UPDATE_LEDGER,
+        params![
+            s.row.ledger,
+            method as i64,
+            state as i64,
+            s.reason.name(),
+            s.grade.map(|g| g as i64),
+            now,
+            &s.detail
+        ],
+    )?;
+    Ok(())
+}
+
+/// Once no row of a message is left, its content is nobody's business in the queue: its life key is doomed.
+fn end_submission(
+    tx: &mut Tx,
+    tenant: TenantId,
+    submission: SubmissionId,
+    now: Time,
+) -> Result<(), sealpost_store::Error> {
+    if tx.exists(&schema::SUBMISSION_QUEUED, params![submission])? {
+        return Ok(());
+    }
+    let life = tx.row(&schema::SUBMISSION_LIFE, params![submission], |r| r.opt_id::<LifeKeyId>(0))?.flatten();
+    if let Some(life) = life {
+        tx.execute(&schema::SUBMISSION_ENDS, params![submission, &[][..]])?;
+        doom(tx, tenant, life, now)?;
+    }
+    Ok(())
+}
+
+/// Decides the end of a life key. It is carried out within 15 minutes, in a batch with others.
+///
+/// # Errors
+/// The store's.
+pub fn doom(tx: &mut Tx, tenant: TenantId, life: LifeKeyId, now: Time) -> Result<(), sealpost_store::Error> {
+    tx.execute(&schema::DOOM, params![life, tenant, now]).map(drop)
+}
+
+fn claimed(r: &Row<'_>) -> Result<Claimed, sealpost_store::Error> {
+    let corrupt = || sealpost_store::Error::Corrupt { what: "queue", id: r.int(0).unwrap_or(0) };
+    Ok(Claimed {
+        id: r.id(0)?,
+        tenant: r.id(1)?,
+        submission: r.id(2)?,
+        ledger: r.id(3)?,
+        kind: Kind::from_number(r.int(4)?).ok_or_else(corrupt)?,
+        method: Method::from_number(r.int(5)?).ok_or_else(corrupt)?,
+        pickup: r.bool(6)?,
+        floor: Grade::from_number(r.int(7)?).ok_or_else(corrupt)?,
+        reason: Reason::from_number(r.int(8)?).ok_or_else(corrupt)?,
+        attempt: r.small(9)?,
+    })
+}
+
+fn queued(r: &Row<'_>) -> Result<Queued, sealpost_store::Error> {
+    let corrupt = || sealpost_store::Error::Corrupt { what: "queue", id: r.int(0).unwrap_or(0) };
+    Ok(Queued {
+        id: r.id(0)?,
+        submission: r.id(1)?,
+        method: Method::from_number(r.int(3)?).ok_or_else(corrupt)?,
+        sending: r.int(4)? == 1,
+        attempt: r.small(5)?,
+        due: r.time(6)?,
+        recipient: String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_at_an_hour() {
+        let waits: Vec<u64> = (1..=9).map(|n| backoff(n).as_secs() / 60).collect();
+        assert_eq!(waits, [1, 2, 5, 10, 15, 30, 60, 60, 60]);
+        assert_eq!(backoff(u32::MAX).as_secs(), 3600);
+    }
+}

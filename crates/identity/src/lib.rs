@@ -1,0 +1,57 @@
+//! People, their addresses and credentials; a login becomes an `Actor` here and nowhere else.
+//!
+//! **The directory.** An *address* resolves to one [`Target`]: a mailbox, an alias, a group, a relay, a fax number or a
+//! refusal. This version makes mailboxes and aliases; the stored format has room for the others. A *person* is not a
+//! mailbox: the address says which account it leads to and whose it is. Ids never change with names.
+//!
+//! **Credentials** (S36, S40). A person's password is hashed with argon2id; without a second factor it works on every
+//! protocol. Mail programs use app passwords: random, 128 bit, named after a device, good for IMAP, POP3 and
+//! submission, never for the web. [`Identity::authenticate`] does the same work for a name that nobody has, and says
+//! the same. Every try is an audit entry (S52).
+//!
+//! **Throttling** (S50) stands before the hash. Failures count for a network (/24, /64) over all protocols, and for a
+//! network and login together; nothing that a stranger does ever locks a person out elsewhere.
+//!
+//! **Sessions** of the web are tokens that the server keeps as keyed hashes; they end after 20 minutes without use by the
+//! server's clock, and after 12 hours in any case (S46).
+//!
+//! Names and addresses are sealed; look-ups go through blind indexes. Rows that carry security (roles, targets,
+//! sessions) have a MAC over their plain columns and a version: a changed row is an error, not another right.
+//!
+//! Invariants: what a method here changes is in the log in the same transaction; after a commit the directory's cache
+//! forgets everything ([`Identity::changed`]); a password or token is never in an error, a log or a `Debug`.
+
+mod access;
+mod address;
+mod admission;
+mod app_password;
+mod authenticate;
+mod cache;
+mod directory;
+mod domain;
+mod error;
+mod hashing;
+mod password;
+mod person;
+pub mod sasl;
+mod schema;
+mod service;
+mod session;
+mod tenant;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{AddressSummary, MailboxTarget, Target, TargetKind};
+pub use admission::Limits;
+pub use app_password::AppPassword;
+pub use authenticate::{Attempt, AuthError, Login, Method};
+pub use domain::{DomainFacts, DomainKind};
+pub use error::Error;
+pub use password::{Names, PasswordError, PasswordProfile};
+pub use person::{NewPerson, PersonRow, PersonSummary, insert_person};
+pub use schema::{COVERAGE, SCHEMA};
+pub use service::{Identity, Options};
+pub use session::{Session, Touch};
+pub use verify::{Damage, verify};

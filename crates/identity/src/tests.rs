@@ -1,0 +1,621 @@
+//! The directory from outside: logins, throttling, sessions, addresses, and rows that were changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost_audit::{Audit, Caller, Filter, Outcome, Record, Verb};
+use sealpost_crypto::{Key, Random};
+use sealpost_model::{
+    AccountId, Actor, Address, Client, Domain, Id, ManualClock, PersonId, Protocol, Secret, TenantId, Time,
+};
+use sealpost_policy::{Reason, Right, Role, Roles};
+use sealpost_store::keys::{Keys, Master};
+use sealpost_store::ring::Ring;
+use sealpost_store::{Scope, Store, params, sql};
+
+use crate::*;
+
+sql! {
+    FLIP_ROLES = "UPDATE person SET roles = 32 WHERE id = ?1";
+    FLIP_DISABLED = "UPDATE person SET disabled = 0 WHERE id = ?1";
+    STEAL_PASSWORD = "UPDATE person SET password = (SELECT p.password FROM person p WHERE p.id = ?2) WHERE id = ?1";
+    FLIP_TARGET = "UPDATE address SET account = ?2 WHERE person = ?1";
+    FLIP_SESSION = "UPDATE web_session SET person = ?1";
+    MOVE_APP_PASSWORD = "UPDATE app_password SET person = ?1";
+    UNREVOKE = "UPDATE app_password SET revoked = 0";
+    FLIP_NAME = "UPDATE person SET name = password";
+    FLIP_BLIND = "UPDATE web_session SET blind = x'00112233445566778899aabbccddeeff'";
+    FLIP_FLOOR = "UPDATE domain SET hipaa = 0";
+}
+
+const PASSWORD: &str = "plum orbit kettle ninety";
+const OTHER: &str = "velvet quarry lantern sixty";
+
+struct World {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    store: Store,
+    audit: Audit,
+    keys: Keys,
+    identity: Identity,
+    tenant: TenantId,
+    alice: PersonId,
+    bob: PersonId,
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+fn client(ip: &str, protocol: Protocol) -> Client {
+    Client { ip: ip.parse().expect("an ip"), port: 40_000, protocol, tls: None }
+}
+
+fn account(n: i64) -> AccountId {
+    AccountId::from_raw(n)
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Arc::new(ManualClock::new(Time::from_seconds(1_700_000_000)));
+        let random = Random::system();
+        let options = sealpost_store::Options {
+            data: folder.path().join("data"),
+            clock: clock.clone(),
+            random: random.clone(),
+            rehearse: true,
+        };
+        let store = Store::open(options, &[&sealpost_audit::SCHEMA, &SCHEMA]).expect("opens");
+        let master = Master::new(Key::from_bytes([7; 32]));
+        let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("makes a ring");
+        let keys = Keys::create(store.clone(), ring, &master).await.expect("makes keys");
+        let audit = Audit::new(
+            store.clone(),
+            keys.clone(),
+            clock.clone(),
+            random.clone(),
+            sealpost_audit::Options::default(),
+        )
+        .await
+        .expect("starts");
+        let options = Options { limits, ..Options::default() };
+        let identity =
+            Identity::new(store.clone(), keys.clone(), audit.clone(), clock.clone(), random, options);
+        let by = Caller::SYSTEM;
+        let tenant = identity.create_tenant("Demo Clinic", &by).await.expect("makes a tenant");
+        let domain = Domain::parse("clinic.test").expect("a domain");
+        identity.add_domain(tenant, &domain, true, &by).await.expect("adds a domain");
+        let mut world = Self {
+            folder,
+            clock,
+            store,
+            audit,
+            keys,
+            identity,
+            tenant,
+            alice: PersonId::from_raw(0),
+            bob: PersonId::from_raw(0),
+        };
+        world.alice =
+            world.add("alice@clinic.test", 7001, Roles::NONE.with(Role::User)).await.expect("adds alice");
+        world.bob = world.add("bob@clinic.test", 7002, Roles::NONE.with(Role::User)).await.expect("adds bob");
+        world
+    }
+
+    async fn add(&self, at: &str, mailbox: i64, roles: Roles) -> Result<PersonId, Error> {
+        let new = NewPerson {
+            tenant: self.tenant,
+            address: address(at),
+            name: "Somebody Important".into(),
+            password: secret(PASSWORD),
+            roles,
+            account: (mailbox != 0).then(|| account(mailbox)),
+        };
+        self.identity.add_person(new, &Caller::SYSTEM).await
+    }
+
+    async fn login_from(
+        &self,
+        ip: &str,
+        protocol: Protocol,
+        who: &str,
+        password: &str,
+    ) -> Result<Login, AuthError> {
+        let client = client(ip, protocol);
+        let attempt = Attempt { login: who.into(), password: secret(password), client: &client };
+        self.identity.authenticate(attempt).await
+    }
+
+    async fn login(&self, who: &str, password: &str) -> Result<Login, AuthError> {
+        self.login_from("192.0.2.1", Protocol::Imap, who, password).await
+    }
+
+    async fn log(&self, tenant: TenantId, verb: Verb) -> Vec<Record> {
+        let filter = Filter { verb: Some(verb), limit: 1000, ..Filter::default() };
+        let roles = Roles::NONE.with(Role::Auditor);
+        self.audit.list(&Caller::SYSTEM, roles, tenant, &filter).await.expect("lists").records
+    }
+
+    fn attack(
+        &self,
+        change: impl Fn(&mut sealpost_store::Tx) -> sealpost_store::Result<()> + Send + 'static,
+    ) {
+        self.store.write_blocking(Scope::instance(), change).expect("the attack works");
+        self.identity.changed();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_becomes_an_actor_on_every_protocol_with_an_entry_each() {
+    let world = World::new().await;
+    let doors = [Protocol::Imap, Protocol::Pop3, Protocol::Submission, Protocol::Web, Protocol::Control];
+    for protocol in doors {
+        let login =
+            world.login_from("192.0.2.9", protocol, "Alice@Clinic.Test", PASSWORD).await.expect("gets in");
+        assert_eq!(login.actor, Actor::Person { tenant: world.tenant, person: world.alice });
+        assert_eq!(
+            (login.account, login.address.to_string()),
+            (Some(account(7001)), "alice@clinic.test".into())
+        );
+        let error =
+            world.login_from("192.0.2.9", protocol, "alice@clinic.test", "wrong").await.expect_err("wrong");
+        assert_eq!(error, AuthError::Wrong);
+    }
+    let log = world.log(world.tenant, Verb::Login).await;
+    assert_eq!(log.len(), 10);
+    for protocol in doors {
+        let mut ends: Vec<_> =
+            log.iter().filter(|r| r.protocol == Some(protocol)).map(|r| r.outcome).collect();
+        ends.sort_by_key(|o| o.map(|o| o as u8));
+        assert_eq!(ends, [Some(Outcome::Done), Some(Outcome::Refused)], "{protocol:?}");
+    }
+    let failure = log.iter().find(|r| r.outcome == Some(Outcome::Refused)).expect("a failure");
+    assert_eq!((failure.actor, failure.reason.as_str()), (Some(Actor::Stranger), "wrong-credentials"));
+    assert_eq!(failure.objects, [world.alice.into()]);
+    assert_eq!(
+        failure.client.as_ref().map(|c| (c.ip.to_string(), c.port)),
+        Some(("192.0.2.9".into(), 40_000))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_name_takes_the_same_path_and_gets_the_same_answer() {
+    let world = World::new().await;
+    for (who, tenant) in [
+        ("nobody@clinic.test", world.tenant),
+        ("alice@elsewhere.test", sealpost_audit::instance()),
+        ("alice", sealpost_audit::instance()),
+        ("", sealpost_audit::instance()),
+    ] {
+        let begun = world.log(tenant, Verb::Login).await.len();
+        assert_eq!(world.login(who, PASSWORD).await.expect_err("wrong"), AuthError::Wrong, "{who}");
+        let log = world.log(tenant, Verb::Login).await;
+        assert_eq!(log.len(), begun + 1, "{who}");
+        assert_eq!((log[0].outcome, log[0].reason.as_str()), (Some(Outcome::Refused), "wrong-credentials"));
+        assert_eq!(log[0].notes, [("login".to_owned(), who.to_owned())]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_from_a_network_make_that_network_wait_over_all_protocols() {
+    let limits = Limits {
+        network_burst: 100,
+        network_interval: Duration::from_secs(2),
+        login_burst: 3,
+        login_interval: Duration::from_secs(60),
+    };
+    let world = World::with(limits).await;
+    for protocol in [Protocol::Imap, Protocol::Submission, Protocol::Web] {
+        let error =
+            world.login_from("192.0.2.1", protocol, "alice@clinic.test", "wrong").await.expect_err("wrong");
+        assert_eq!(error, AuthError::Wrong);
+    }
+    let throttled = world.login_from("192.0.2.50", Protocol::Pop3, "alice@clinic.test", PASSWORD).await;
+    assert_eq!(throttled.expect_err("waits"), AuthError::Throttled { retry: Duration::from_secs(60) });
+    world
+        .login_from("198.51.100.1", Protocol::Imap, "alice@clinic.test", PASSWORD)
+        .await
+        .expect("elsewhere she gets in");
+    world.login_from("192.0.2.1", Protocol::Imap, "bob@clinic.test", PASSWORD).await.expect("others get in");
+    world.clock.advance(Duration::from_millis(59_999));
+    assert!(world.login("alice@clinic.test", PASSWORD).await.is_err());
+    world.clock.advance(Duration::from_millis(1));
+    world.login("alice@clinic.test", PASSWORD).await.expect("after the wait she gets in");
+    let log = world.log(world.tenant, Verb::Login).await;
+    assert_eq!(log.iter().filter(|r| r.reason == "throttled").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_ends_the_old_one_its_cache_and_its_sessions() {
+    let world = World::new().await;
+    let login = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let again = world.login("alice@clinic.test", PASSWORD).await.expect("from the cache");
+    assert_eq!(again.method, login.method);
+    let token = world.identity.open_session(&login).await.expect("opens");
+    assert!(world.identity.still_valid(&login).await.expect("looks"));
+
+    let by = login.caller();
+    world.identity.set_password(world.alice, &secret(OTHER), &by).await.expect("sets it");
+    assert_eq!(world.login("alice@clinic.test", PASSWORD).await.expect_err("old"), AuthError::Wrong);
+    world.login("alice@clinic.test", OTHER).await.expect("new");
+    assert!(!world.identity.still_valid(&login).await.expect("looks"));
+    let session = world.identity.session(&token, Touch::Yes, &Client::SYSTEM).await.expect("looks");
+    assert!(session.is_none());
+    let log = world.log(world.tenant, Verb::PasswordSet).await;
+    let mine: Vec<_> = log.iter().filter(|r| r.objects == [world.alice.into()]).collect();
+    assert_eq!(mine.len(), 2, "when she was added, and now");
+    assert_eq!(mine[0].actor, Some(login.actor));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weak_passwords_are_refused_wherever_one_is_set() {
+    let world = World::new().await;
+    for weak in
+        ["short", "aaaaaaaaaaaaaaaaaaaaaaa", "somebody likes plum orbits", "the clinic of kettle orbit"]
+    {
+        let error = world.identity.set_password(world.alice, &secret(weak), &Caller::SYSTEM).await;
+        assert!(matches!(error, Err(Error::Password(_))), "{weak}");
+        let new = NewPerson {
+            tenant: world.tenant,
+            address: address("carol@clinic.test"),
+            name: "Somebody Important".into(),
+            password: secret(weak),
+            roles: Roles::NONE,
+            account: None,
+        };
+        let error = world.identity.add_person(new, &Caller::SYSTEM).await;
+        assert!(matches!(error, Err(Error::Password(_))), "{weak}");
+    }
+    world.login("alice@clinic.test", PASSWORD).await.expect("nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn app_passwords_open_mail_programs_and_never_the_web() {
+    let world = World::new().await;
+    let by = Caller::SYSTEM;
+    let shown = world.identity.add_app_password(world.alice, "Phone", &by).await.expect("makes one");
+    let typed = shown.expose().to_uppercase().replace('-', " ");
+    for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Submission] {
+        let login =
+            world.login_from("192.0.2.1", protocol, "alice@clinic.test", &typed).await.expect("gets in");
+        assert!(matches!(login.method, Method::AppPassword { .. }));
+        let error = world.login_from("192.0.2.1", protocol, "bob@clinic.test", &typed).await;
+        assert_eq!(error.expect_err("hers alone"), AuthError::Wrong);
+    }
+    for protocol in [Protocol::Web, Protocol::Control, Protocol::Portal] {
+        let error = world.login_from("192.0.2.1", protocol, "alice@clinic.test", &typed).await;
+        assert_eq!(error.expect_err("not there"), AuthError::Wrong, "{protocol:?}");
+    }
+    let login = world.login("alice@clinic.test", shown.expose()).await.expect("gets in");
+    let list = world.identity.app_passwords(world.alice).await.expect("lists");
+    assert_eq!((list.len(), list[0].device.as_str(), list[0].revoked), (1, "Phone", None));
+    assert!(matches!(
+        world.identity.revoke_app_password(world.bob, list[0].id, &by).await,
+        Err(Error::NoSuchPerson)
+    ));
+    let mut told = world.store.feed().watch(sealpost_store::Topic::Sessions);
+    world.identity.revoke_app_password(world.alice, list[0].id, &by).await.expect("revokes");
+    told.changed().await;
+    assert!(!world.identity.still_valid(&login).await.expect("looks"));
+    assert_eq!(world.login("alice@clinic.test", shown.expose()).await.expect_err("over"), AuthError::Wrong);
+    world.login("alice@clinic.test", PASSWORD).await.expect("her own password is another thing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_disabled_learns_it_only_with_the_right_password() {
+    let world = World::new().await;
+    let login = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    world.identity.disable(world.alice, &Caller::SYSTEM).await.expect("ends her access");
+    assert_eq!(world.login("alice@clinic.test", PASSWORD).await.expect_err("no"), AuthError::Disabled);
+    assert_eq!(world.login("alice@clinic.test", "wrong").await.expect_err("no"), AuthError::Wrong);
+    assert!(!world.identity.still_valid(&login).await.expect("looks"));
+    assert_eq!(world.identity.roles(&login.actor).await.expect("looks"), Roles::NONE);
+    let target = world.identity.resolve(&address("alice@clinic.test")).await.expect("resolves");
+    assert!(target.mailbox().is_some(), "mail goes on");
+    world.identity.enable(world.alice, &Caller::SYSTEM).await.expect("gives it back");
+    world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_idle_out_exactly() {
+    let world = World::new().await;
+    let web = client("192.0.2.1", Protocol::Web);
+    let login =
+        world.login_from("192.0.2.1", Protocol::Web, "alice@clinic.test", PASSWORD).await.expect("gets in");
+    let token = world.identity.open_session(&login).await.expect("opens");
+    let look = async |touch| world.identity.session(&token, touch, &web).await.expect("looks");
+    let idle = Duration::from_secs(20 * 60);
+    let moment = Duration::from_millis(1);
+
+    world.clock.advance(idle - moment);
+    assert!(look(Touch::No).await.is_some(), "looking is no use");
+    let session = look(Touch::Yes).await.expect("lives");
+    assert_eq!((session.login.person, session.login.method), (world.alice, login.method));
+    assert_eq!(session.idle_until, world.identity.now().plus(idle));
+    world.clock.advance(Duration::from_secs(10));
+    assert!(look(Touch::Yes).await.is_some());
+    world.clock.advance(idle - moment);
+    assert!(look(Touch::No).await.is_some(), "a use within half a minute counts as well");
+    world.clock.advance(moment);
+    assert!(look(Touch::Yes).await.is_none());
+    let log = world.log(world.tenant, Verb::SessionEnd).await;
+    assert_eq!((log.len(), log[0].reason.as_str()), (1, "idle"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_end_after_twelve_hours_however_busy() {
+    let world = World::new().await;
+    let web = client("192.0.2.1", Protocol::Web);
+    let login = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let token = world.identity.open_session(&login).await.expect("opens");
+    for _ in 0..71 {
+        world.clock.advance(Duration::from_secs(600));
+        assert!(world.identity.session(&token, Touch::Yes, &web).await.expect("looks").is_some());
+    }
+    world.clock.advance(Duration::from_millis(599_999));
+    assert!(world.identity.session(&token, Touch::Yes, &web).await.expect("looks").is_some());
+    world.clock.advance(Duration::from_millis(1));
+    assert!(world.identity.session(&token, Touch::Yes, &web).await.expect("looks").is_none());
+    assert_eq!(world.log(world.tenant, Verb::SessionEnd).await[0].reason, "life-over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_killed_and_swept() {
+    let world = World::new().await;
+    let web = client("192.0.2.1", Protocol::Web);
+    let login = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        tokens.push(world.identity.open_session(&login).await.expect("opens"));
+    }
+    let list = world.identity.sessions(world.alice).await.expect("lists");
+    assert_eq!(list.len(), 3);
+    let killed = world.identity.kill_session(list[0].id, &login.caller(), "ended-by-admin").await;
+    assert!(killed.expect("kills"));
+    assert!(!world.identity.kill_session(list[0].id, &login.caller(), "again").await.expect("is gone"));
+    world.identity.close_session(&list[1], &login.caller(), "signed-out").await.expect("closes");
+    let live =
+        async |n: usize| world.identity.session(&tokens[n], Touch::No, &web).await.expect("looks").is_some();
+    assert_eq!([live(0).await, live(1).await, live(2).await], [false, false, true]);
+    assert_eq!(world.identity.end_idle_sessions().await.expect("sweeps"), 0);
+    world.clock.advance(Duration::from_secs(20 * 60));
+    assert_eq!(world.identity.end_idle_sessions().await.expect("sweeps"), 1);
+    assert!(world.identity.sessions(world.alice).await.expect("lists").is_empty());
+    assert_eq!(world.log(world.tenant, Verb::SessionEnd).await.len(), 2);
+    assert_eq!(world.log(world.tenant, Verb::Logout).await[0].reason, "signed-out");
+    for nonsense in ["", "x", "aaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        assert!(world.identity.session(&secret(nonsense), Touch::Yes, &web).await.expect("looks").is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_resolve_to_one_target() {
+    let world = World::new().await;
+    let by = Caller::SYSTEM;
+    let resolve = async |text: &str| world.identity.resolve(&address(text)).await.expect("resolves");
+    let alice = *resolve("ALICE@clinic.test").await.mailbox().expect("a mailbox");
+    assert_eq!((alice.account, alice.person, alice.tenant), (account(7001), Some(world.alice), world.tenant));
+    assert_eq!(resolve("nobody@clinic.test").await, Target::UnknownUser { tenant: world.tenant });
+    assert_eq!(resolve("alice@elsewhere.test").await, Target::ForeignDomain);
+
+    let info = address("info@clinic.test");
+    let leads_to = address("alice@clinic.test");
+    world.identity.add_alias(world.tenant, &info, &leads_to, &by).await.expect("adds an alias");
+    let alias = *resolve("info@clinic.test").await.mailbox().expect("a mailbox");
+    assert_eq!((alias.account, alias.person), (alice.account, alice.person));
+    assert_ne!(alias.address, alice.address);
+    assert!(world.identity.owns(world.alice, &info).await.expect("looks"));
+    assert!(!world.identity.owns(world.bob, &info).await.expect("looks"));
+    assert!(!world.identity.owns(world.alice, &address("bob@clinic.test")).await.expect("looks"));
+    let login = world.login("info@clinic.test", PASSWORD).await.expect("an alias signs in, too");
+    assert_eq!(login.address.to_string(), "alice@clinic.test");
+
+    let again = world.identity.add_alias(world.tenant, &info, &leads_to, &by).await;
+    assert!(matches!(again, Err(Error::AddressExists)));
+    let chain = world.identity.add_alias(world.tenant, &address("x@clinic.test"), &info, &by).await;
+    assert!(matches!(chain, Err(Error::AliasTarget)));
+    let foreign = world.identity.add_alias(world.tenant, &address("x@elsewhere.test"), &leads_to, &by).await;
+    assert!(matches!(foreign, Err(Error::NoSuchDomain)));
+    assert!(matches!(world.add("alice@clinic.test", 9, Roles::NONE).await, Err(Error::AddressExists)));
+    let domain = Domain::parse("clinic.test").expect("a domain");
+    assert!(matches!(
+        world.identity.add_domain(world.tenant, &domain, false, &by).await,
+        Err(Error::DomainExists)
+    ));
+    let listed = world.identity.addresses(world.tenant, None).await.expect("lists");
+    assert_eq!(listed.len(), 3);
+    assert_eq!(listed[2].points_to, Some(alice.address));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postmaster_reaches_the_first_administrator() {
+    let world = World::new().await;
+    let postmaster = async || {
+        let target = world.identity.resolve(&address("PostMaster@clinic.test")).await.expect("resolves");
+        target.mailbox().map(|m| m.account)
+    };
+    assert_eq!(postmaster().await, Some(account(7001)), "better than nobody");
+    world.add("admin@clinic.test", 7003, Roles::NONE.with(Role::TenantAdmin)).await.expect("adds");
+    assert_eq!(postmaster().await, Some(account(7003)));
+    let abuse = world.identity.resolve(&address("abuse@clinic.test")).await.expect("resolves");
+    assert_eq!(abuse.mailbox().map(|m| m.account), Some(account(7003)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_without_a_mailbox_signs_in_and_gets_no_mail() {
+    let world = World::new().await;
+    let ada = world.add("ada@clinic.test", 0, Roles::NONE.with(Role::Auditor)).await.expect("adds");
+    let login = world.login("ada@clinic.test", PASSWORD).await.expect("gets in");
+    assert_eq!((login.person, login.account), (ada, None));
+    let target = world.identity.resolve(&address("ada@clinic.test")).await.expect("resolves");
+    assert_eq!(target, Target::Refused { tenant: world.tenant });
+    assert_eq!(
+        world.identity.person_at(&address("ada@clinic.test")).await.expect("looks"),
+        Some((world.tenant, ada))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_opens_to_its_owner_and_a_refusal_is_an_entry() {
+    let world = World::new().await;
+    let alice = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let access = world.identity.mailbox(&alice, account(7001), Right::Write).await.expect("hers");
+    assert_eq!((access.target(), access.actor()), (account(7001), alice.actor));
+    for other in [7002, 9999] {
+        match world.identity.mailbox(&alice, account(other), Right::Read).await {
+            Err(Error::Denied(denied)) => assert_eq!(denied.reason, Reason::NoGrant),
+            _ => panic!("mailbox {other} opened"),
+        }
+    }
+    let log = world.log(world.tenant, Verb::MailboxOpen).await;
+    assert_eq!((log.len(), log[0].reason.as_str()), (2, "no-grant"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_change_at_once() {
+    let world = World::new().await;
+    let login = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let auditor = Roles::NONE.with(Role::Auditor);
+    world.identity.set_roles(world.alice, auditor, &Caller::SYSTEM).await.expect("sets them");
+    assert_eq!(world.identity.roles(&login.actor).await.expect("looks"), auditor);
+    assert!(world.identity.still_valid(&login).await.expect("looks"), "her login goes on");
+    assert_eq!(
+        world.identity.roles(&Actor::Operator { uid: 0 }).await.expect("looks"),
+        Roles::NONE.with(Role::Operator)
+    );
+    assert_eq!(world.identity.roles(&Actor::Stranger).await.expect("looks"), Roles::NONE);
+    let people = world.identity.people(world.tenant, None).await.expect("lists");
+    assert_eq!(people.len(), 2);
+    assert_eq!((people[0].roles, people[0].name.as_str()), (auditor, "Somebody Important"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_rows_are_errors_and_never_other_rights() {
+    let world = World::new().await;
+    let alice = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let id = world.alice;
+    world.attack(move |tx| tx.execute(&FLIP_ROLES, params![id]).map(drop));
+    let roles = world.identity.roles(&alice.actor).await;
+    assert!(matches!(roles, Err(Error::Tampered { table: "person", .. })), "{roles:?}");
+    assert_eq!(world.login("alice@clinic.test", PASSWORD).await.expect_err("no"), AuthError::Temporary);
+
+    let world = World::new().await;
+    let id = world.alice;
+    world.identity.disable(id, &Caller::SYSTEM).await.expect("ends her access");
+    world.attack(move |tx| tx.execute(&FLIP_DISABLED, params![id]).map(drop));
+    assert_eq!(world.login("alice@clinic.test", PASSWORD).await.expect_err("no"), AuthError::Temporary);
+
+    let world = World::new().await;
+    let (id, other) = (world.alice, world.bob);
+    world.attack(move |tx| tx.execute(&STEAL_PASSWORD, params![id, other]).map(drop));
+    assert_eq!(world.login("alice@clinic.test", PASSWORD).await.expect_err("no"), AuthError::Temporary);
+
+    let world = World::new().await;
+    let id = world.alice;
+    world.attack(move |tx| tx.execute(&FLIP_TARGET, params![id, 7002_i64]).map(drop));
+    let target = world.identity.resolve(&address("alice@clinic.test")).await;
+    assert!(matches!(target, Err(Error::Tampered { table: "address", .. })), "{target:?}");
+
+    let world = World::new().await;
+    world.attack(|tx| tx.execute(&FLIP_FLOOR, params![]).map(drop));
+    let facts = world.identity.domain(&Domain::parse("clinic.test").expect("a domain")).await;
+    assert!(matches!(facts, Err(Error::Tampered { table: "domain", .. })), "{facts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_and_sessions_cannot_be_moved_to_somebody_else() {
+    let world = World::new().await;
+    let shown =
+        world.identity.add_app_password(world.alice, "Phone", &Caller::SYSTEM).await.expect("makes one");
+    let bob = world.bob;
+    world.attack(move |tx| tx.execute(&MOVE_APP_PASSWORD, params![bob]).map(drop));
+    assert_eq!(world.login("bob@clinic.test", shown.expose()).await.expect_err("no"), AuthError::Temporary);
+
+    let world = World::new().await;
+    let shown =
+        world.identity.add_app_password(world.alice, "Phone", &Caller::SYSTEM).await.expect("makes one");
+    let list = world.identity.app_passwords(world.alice).await.expect("lists");
+    world.identity.revoke_app_password(world.alice, list[0].id, &Caller::SYSTEM).await.expect("revokes");
+    world.attack(|tx| tx.execute(&UNREVOKE, params![]).map(drop));
+    assert_eq!(world.login("alice@clinic.test", shown.expose()).await.expect_err("no"), AuthError::Temporary);
+
+    let world = World::new().await;
+    let alice = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    let token = world.identity.open_session(&alice).await.expect("opens");
+    let bob = world.bob;
+    world.attack(move |tx| tx.execute(&FLIP_SESSION, params![bob]).map(drop));
+    let session = world.identity.session(&token, Touch::Yes, &Client::SYSTEM).await;
+    assert!(matches!(session, Err(Error::Tampered { table: "web_session", .. })), "{session:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_in_the_log_and_the_log_verifies() {
+    let world = World::new().await;
+    for (verb, count) in
+        [(Verb::TenantAdd, 1), (Verb::DomainAdd, 1), (Verb::PersonAdd, 2), (Verb::PasswordSet, 2)]
+    {
+        assert_eq!(world.log(world.tenant, verb).await.len(), count, "{verb:?}");
+    }
+    world.audit.pass().await.expect("sequences");
+    let what = sealpost_audit::Verify {
+        store: &world.store,
+        keys: &world.keys,
+        anchor: None,
+        cited: None,
+        coverage: COVERAGE,
+    };
+    let report = sealpost_audit::verify(what).await.expect("looks");
+    assert!(report.is_sound(), "{report}");
+    world.identity.add_app_password(world.alice, "Phone", &Caller::SYSTEM).await.expect("makes one");
+    let login = world.login("alice@clinic.test", PASSWORD).await.expect("gets in");
+    world.identity.open_session(&login).await.expect("opens");
+    assert_eq!(verify(&world.store, &world.keys).await.expect("looks"), []);
+    let named = async |change: &'static sealpost_store::Sql| {
+        world.attack(move |tx| tx.execute(change, params![]).map(drop));
+        let found = verify(&world.store, &world.keys).await.expect("looks");
+        found.iter().map(|d| d.table).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&UNREVOKE).await, [""; 0], "that one changes nothing here");
+    assert_eq!(named(&FLIP_FLOOR).await, ["domain"]);
+    assert_eq!(named(&FLIP_NAME).await, ["domain", "person", "person"]);
+    assert_eq!(named(&FLIP_BLIND).await, ["domain", "person", "person", "web_session"]);
+    assert_eq!(world.identity.tenant_name(world.tenant).await.expect("looks"), "Demo Clinic");
+    assert_eq!(world.identity.tenants().await.expect("looks"), [world.tenant]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_personal_lies_in_the_clear() {
+    let world = World::new().await;
+    world
+        .identity
+        .add_app_password(world.alice, "Phone of Zanzibar", &Caller::SYSTEM)
+        .await
+        .expect("makes one");
+    let _ = world.login("zanzibar@clinic.test", "zanzibar").await;
+    let mut folders = vec![world.folder.path().join("data")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("lists") {
+            let path = entry.expect("lists").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).expect("reads").to_ascii_lowercase();
+            for marker in
+                ["clinic.test", "demo clinic", "somebody important", "zanzibar", "plum orbit", "argon2id"]
+            {
+                let found = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
+                assert!(!found, "{marker} in {}", path.display());
+            }
+        }
+    }
+}

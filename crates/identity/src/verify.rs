@@ -1,0 +1,132 @@
+//! Looking at every row of the directory: is each what was written?
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sealpost_model::{Address, Domain, Id, TenantId};
+use sealpost_store::keys::{Keys, TenantKeys};
+use sealpost_store::{Row, Sql, Store, params};
+
+use crate::address::AddressRow;
+use crate::domain::DomainRow;
+use crate::person::Whole;
+use crate::service::{aad, open};
+use crate::{Error, app_password, person, schema, session, tenant};
+
+/// A row that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The table.
+    pub table: &'static str,
+    /// The row.
+    pub id: i64,
+    /// What is wrong, in words without names.
+    pub why: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.table, self.id, self.why)
+    }
+}
+
+/// Reads each row of this crate's tables, checks its MAC, opens what is sealed, and compares the blind index with what
+/// it stands for. Changes nothing; the store may be open for reading only. Rows that are gone are not seen here.
+///
+/// # Errors
+/// Only what keeps it from looking.
+pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
+    let mut look = Look { store, keys, known: HashMap::new(), found: Vec::new() };
+    for row in look.rows("tenant", &schema::ALL_TENANTS, tenant::Columns::read)? {
+        let tenant = row.id;
+        look.check("tenant", tenant, tenant.raw(), |keys| row.open(keys).map(drop)).await;
+    }
+    for row in look.rows("domain", &schema::ALL_DOMAINS, DomainRow::read)? {
+        let blind = |name: &Domain| keys.instance().blind("domain.name", name.as_str().as_bytes());
+        let check = |keys: &TenantKeys| {
+            row.facts(keys)?;
+            let aad = aad(row.tenant, "domain", row.id, "name");
+            let name = open(keys, &aad, &row.name, ("domain", row.id.raw()))?;
+            let same = Domain::parse(&name).is_ok_and(|name| blind(&name) == row.blind);
+            if same { Ok(()) } else { Err(Error::Tampered { table: "domain", id: row.id.raw() }) }
+        };
+        look.check("domain", row.tenant, row.id.raw(), check).await;
+    }
+    for row in look.rows("address", &schema::ALL_ADDRESSES, AddressRow::read)? {
+        let blind = |address: &Address| keys.instance().blind("address.key", address.key().as_bytes());
+        let check = |keys: &TenantKeys| {
+            row.check(keys)?;
+            let same = blind(&row.address(keys)?) == row.blind;
+            if same { Ok(()) } else { Err(Error::Tampered { table: "address", id: row.id.raw() }) }
+        };
+        look.check("address", row.tenant, row.id.raw(), check).await;
+    }
+    for row in look.rows("person", &schema::ALL_PEOPLE, person::Columns::read)? {
+        let (tenant, id) = (row.tenant(), row.id());
+        let whole = store.read_blocking(move |tx| Whole::around(tx, row.clone()))?;
+        look.check("person", tenant, id.raw(), |keys| whole.verify(keys)).await;
+    }
+    for row in look.rows("app_password", &schema::ALL_APP_PASSWORDS, app_password::AppPasswordRow::read)? {
+        look.check("app_password", row.tenant, row.id.raw(), |keys| row.device(keys).map(drop)).await;
+    }
+    for row in look.rows("web_session", &schema::ALL_SESSIONS, session::Columns::read)? {
+        look.check("web_session", row.tenant, row.id.raw(), |keys| row.check(keys)).await;
+    }
+    Ok(look.found)
+}
+
+struct Look<'a> {
+    store: &'a Store,
+    keys: &'a Keys,
+    known: HashMap<TenantId, Option<Arc<TenantKeys>>>,
+    found: Vec<Damage>,
+}
+
+impl Look<'_> {
+    /// All rows of a table; those that damage made unreadable are named.
+    fn rows<T: Send + 'static>(
+        &mut self,
+        table: &'static str,
+        list: &'static Sql,
+        read: fn(&Row<'_>) -> Result<T, sealpost_store::Error>,
+    ) -> Result<Vec<T>, Error> {
+        let (mut all, mut after) = (Vec::new(), i64::MIN);
+        loop {
+            let page = self.store.read_blocking(move |tx| {
+                tx.rows(list, params![after], |r| Ok((r.int(0)?, read(r).map_err(|e| e.to_string()))))
+            })?;
+            let Some((last, _)) = page.last() else { return Ok(all) };
+            after = *last;
+            for (id, row) in page {
+                match row {
+                    Ok(row) => all.push(row),
+                    Err(why) => self.found.push(Damage { table, id, why }),
+                }
+            }
+        }
+    }
+
+    async fn check(
+        &mut self,
+        table: &'static str,
+        tenant: TenantId,
+        id: i64,
+        check: impl FnOnce(&TenantKeys) -> Result<(), Error>,
+    ) {
+        if !self.known.contains_key(&tenant) {
+            let keys = self.keys.tenant(tenant).await.ok();
+            self.known.insert(tenant, keys);
+        }
+        let why = match self.known.get(&tenant) {
+            Some(Some(keys)) => match check(keys) {
+                Ok(()) => return,
+                Err(Error::Tampered { table: of, id: other }) if of != table || other != id => {
+                    format!("it needs {of} {other}, which is not what was written")
+                }
+                Err(_) => "it is not what was written".to_owned(),
+            },
+            _ => format!("it names tenant {tenant}, which has no keys"),
+        };
+        self.found.push(Damage { table, id, why });
+    }
+}

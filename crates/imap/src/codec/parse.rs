@@ -1,0 +1,232 @@
+//! From the bytes of one framed command to [`Command`] (RFC 9051 section 9 and the extensions we serve).
+
+mod fetch;
+mod list;
+mod search;
+mod store;
+
+use sealpost_model::Secret;
+
+use super::command::{Command, Tag, Verb};
+use super::cursor::{Cursor, Parsed, Syntax, is_tag};
+use super::sequence::SequenceSet;
+use super::utf7;
+
+/// Parses a whole command, literals in place, without its last line end.
+///
+/// # Errors
+/// The command's tag, the position, and what was expected there.
+pub fn command(bytes: &[u8]) -> Result<Command, Wrong> {
+    whole(bytes, |c| {
+        let verb = verb(c)?;
+        c.end()?;
+        Ok(verb)
+    })
+}
+
+/// Parses APPEND up to the brace that opens its message literal.
+///
+/// # Errors
+/// As [`command`].
+pub fn append(head: &[u8]) -> Result<Command, Wrong> {
+    whole(head, |c| {
+        if !c.word("APPEND") {
+            return c.expected("APPEND");
+        }
+        let folder = c.after_space(folder)?;
+        c.space()?;
+        let mut flags = Vec::new();
+        if c.peek() == Some(b'(') {
+            flags = c.list(true, store::flag)?;
+            c.space()?;
+        }
+        let mut received = None;
+        if c.peek() == Some(b'"') {
+            received = Some(super::date::date_time(c)?);
+            c.space()?;
+        }
+        if !c.is_done() {
+            return c.expected("the message as a literal");
+        }
+        Ok(Verb::Append { folder, flags, received })
+    })
+}
+
+/// A command that is none: its tag, if it had one, and what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Wrong {
+    /// Its tag.
+    pub tag: Option<Tag>,
+    /// The position and what was expected there.
+    pub why: Syntax,
+}
+
+fn whole(bytes: &[u8], verb: impl FnOnce(&mut Cursor) -> Parsed<Verb>) -> Result<Command, Wrong> {
+    let mut c = Cursor::new(bytes);
+    let tag = tag(&mut c).map_err(|why| Wrong { tag: None, why })?;
+    match c.space().and_then(|()| verb(&mut c)) {
+        Ok(verb) => Ok(Command { tag, verb }),
+        Err(why) => Err(Wrong { tag: Some(tag), why }),
+    }
+}
+
+/// The tag at the start of a command that may be broken further on.
+pub(super) fn tag_of(bytes: &[u8]) -> Option<Tag> {
+    let mut c = Cursor::new(bytes);
+    tag(&mut c).ok().filter(|_| matches!(c.peek(), None | Some(b' ' | b'\r' | b'\n')))
+}
+
+fn tag(c: &mut Cursor) -> Parsed<Tag> {
+    const LONGEST: usize = 255;
+    let bytes = c.run(is_tag, "a tag")?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.len() <= LONGEST => Ok(Tag(text.into())),
+        _ => c.expected("a shorter tag before"),
+    }
+}
+
+fn verb(c: &mut Cursor) -> Parsed<Verb> {
+    let start = c.at();
+    let word = c.atom("a command")?.to_ascii_uppercase();
+    Ok(match word.as_str() {
+        "CAPABILITY" => Verb::Capability,
+        "NOOP" => Verb::Noop,
+        "LOGOUT" => Verb::Logout,
+        "STARTTLS" => Verb::StartTls,
+        "LOGIN" => login(c)?,
+        "AUTHENTICATE" => authenticate(c)?,
+        "ENABLE" => enable(c)?,
+        "ID" => id(c)?,
+        "NAMESPACE" => Verb::Namespace,
+        "LIST" => list::list(c)?,
+        "LSUB" => list::lsub(c)?,
+        "STATUS" => list::status(c)?,
+        "SELECT" => select(c, false)?,
+        "EXAMINE" => select(c, true)?,
+        "CREATE" => Verb::Create(c.after_space(folder)?),
+        "DELETE" => Verb::Delete(c.after_space(folder)?),
+        "RENAME" => Verb::Rename { from: c.after_space(folder)?, to: c.after_space(folder)? },
+        "SUBSCRIBE" => Verb::Subscribe(c.after_space(folder)?),
+        "UNSUBSCRIBE" => Verb::Unsubscribe(c.after_space(folder)?),
+        "APPEND" => {
+            c.after_space(folder)?;
+            return c.expected("the message as a literal");
+        }
+        "IDLE" => Verb::Idle,
+        "CHECK" => Verb::Check,
+        "CLOSE" => Verb::Close,
+        "UNSELECT" => Verb::Unselect,
+        "EXPUNGE" => Verb::Expunge(None),
+        "SEARCH" => search::search(c, false)?,
+        "FETCH" => fetch::fetch(c, false)?,
+        "STORE" => store::store(c, false)?,
+        "COPY" => copy(c, false, false)?,
+        "MOVE" => copy(c, false, true)?,
+        "UID" => uid(c)?,
+        _ => {
+            c.back_to(start);
+            return c.expected("a command that this server knows");
+        }
+    })
+}
+
+fn uid(c: &mut Cursor) -> Parsed<Verb> {
+    c.space()?;
+    let word = c.atom("COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE")?.to_ascii_uppercase();
+    match word.as_str() {
+        "COPY" => copy(c, true, false),
+        "EXPUNGE" => Ok(Verb::Expunge(Some(c.after_space(SequenceSet::parse)?))),
+        "FETCH" => fetch::fetch(c, true),
+        "MOVE" => copy(c, true, true),
+        "SEARCH" => search::search(c, true),
+        "STORE" => store::store(c, true),
+        _ => c.expected("COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE before"),
+    }
+}
+
+/// `login = "LOGIN" SP userid SP password`
+fn login(c: &mut Cursor) -> Parsed<Verb> {
+    c.space()?;
+    let login = c.text("a user name")?;
+    c.space()?;
+    let password = Secret::new(c.text("a password")?);
+    Ok(Verb::Login { login, password })
+}
+
+/// `authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp]`
+fn authenticate(c: &mut Cursor) -> Parsed<Verb> {
+    c.space()?;
+    let mechanism = c.atom("the name of a mechanism")?.to_ascii_uppercase();
+    let mut initial = None;
+    if c.goes_on() {
+        c.space()?;
+        let text = c.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='), "base64")?;
+        initial = Some(Secret::new(text.iter().map(|&b| char::from(b)).collect()));
+    }
+    Ok(Verb::Authenticate { mechanism, initial })
+}
+
+/// `enable = "ENABLE" 1*(SP capability)`
+fn enable(c: &mut Cursor) -> Parsed<Verb> {
+    let mut names = Vec::new();
+    while names.is_empty() || c.goes_on() {
+        c.space()?;
+        names.push(c.atom("the name of a capability")?.to_ascii_uppercase());
+    }
+    Ok(Verb::Enable(names))
+}
+
+/// `id = "ID" SP id-params-list`, `id-params-list = "(" *(string SP nstring) ")" / nil` (RFC 2971)
+fn id(c: &mut Cursor) -> Parsed<Verb> {
+    const MOST: usize = 30;
+    c.space()?;
+    if c.word("NIL") {
+        return Ok(Verb::Id(Vec::new()));
+    }
+    let pairs = c.list(true, |c| {
+        let start = c.at();
+        let Some(name) = c.nstring()? else {
+            c.back_to(start);
+            return c.expected("the name of a field");
+        };
+        c.space()?;
+        Ok((name, c.nstring()?))
+    })?;
+    if pairs.len() > MOST { c.expected("at most 30 fields before") } else { Ok(Verb::Id(pairs)) }
+}
+
+/// `select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]`
+fn select(c: &mut Cursor, read_only: bool) -> Parsed<Verb> {
+    let folder = c.after_space(folder)?;
+    let mut condstore = false;
+    if c.goes_on() {
+        c.space()?;
+        c.list(false, |c| {
+            if c.word("CONDSTORE") {
+                condstore = true;
+                Ok(())
+            } else {
+                c.expected("CONDSTORE")
+            }
+        })?;
+    }
+    Ok(Verb::Select { folder, read_only, condstore })
+}
+
+/// `copy = "COPY" SP sequence-set SP mailbox`
+fn copy(c: &mut Cursor, uid: bool, moves: bool) -> Parsed<Verb> {
+    let set = c.after_space(SequenceSet::parse)?;
+    let folder = c.after_space(folder)?;
+    Ok(Verb::Copy { uid, set, folder, moves })
+}
+
+/// `mailbox = "INBOX" / astring`
+fn folder(c: &mut Cursor) -> Parsed<String> {
+    let wire = c.text("the name of a folder")?;
+    match utf7::decode(&wire) {
+        Some(name) if name.eq_ignore_ascii_case("INBOX") => Ok("INBOX".into()),
+        Some(name) => Ok(name),
+        None => c.expected("a folder name in modified UTF-7 before"),
+    }
+}

@@ -1,0 +1,120 @@
+//! The connection under a session: framed input, buffered output, timers.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use sealpost_net::{Stop, Stream};
+
+use super::reply::End;
+use crate::codec::{Body, Frame, Framer, Limits, LineFault, Writer};
+
+/// RFC 9051 section 5.4 wants 30 minutes at least (S46).
+const AUTOLOGOUT: Duration = Duration::from_secs(30 * 60);
+/// Until somebody has signed in, a client that says nothing is in the way.
+const BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// Output that is sent without waiting for the command's end.
+const SPILL: usize = 16 * 1024;
+
+pub(crate) struct Link {
+    pub stream: Stream,
+    pub framer: Framer,
+    pub w: Writer,
+    pub stop: Stop,
+    patience: Duration,
+}
+
+impl Link {
+    pub fn new(stream: Stream, stop: Stop) -> Self {
+        let framer = Framer::new(Limits::BEFORE_LOGIN);
+        Self { stream, framer, w: Writer::default(), stop, patience: BEFORE_LOGIN }
+    }
+
+    /// From now on somebody is signed in.
+    pub fn signed_in(&mut self) {
+        self.framer.limit(Limits::AFTER_LOGIN);
+        self.patience = AUTOLOGOUT;
+    }
+
+    /// The next thing that the client wants. What was answered so far is sent before waiting, and only then: the
+    /// answers to pipelined commands travel together.
+    pub async fn frame(&mut self) -> Result<Frame, End> {
+        loop {
+            if let Some(frame) = self.framer.next() {
+                return Ok(frame);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// The next line of an exchange.
+    pub async fn exchange_line(&mut self, longest: usize) -> Result<Result<BytesMut, LineFault>, End> {
+        loop {
+            if let Some(line) = self.framer.exchange_line(longest) {
+                return Ok(line);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// The next piece of a message.
+    pub async fn body(&mut self) -> Result<Body, End> {
+        loop {
+            match self.framer.body() {
+                Body::Wait => self.receive().await?,
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Waits for more input and hands it to the framer. May be dropped: nothing is lost.
+    pub async fn receive(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        if !self.framer.has_input() {
+            // A client that idles shall not hold the largest buffer it ever filled.
+            self.framer.input = BytesMut::new();
+        }
+        tokio::select! {
+            biased;
+            more = self.stream.more(self.patience) => more?,
+            () = self.stop.stopping() => return Err(End::Stopping),
+        }
+        let arrived = self.stream.take_buffered(usize::MAX);
+        if self.framer.has_input() {
+            self.framer.input.extend_from_slice(&arrived);
+        } else {
+            self.framer.input = arrived;
+        }
+        Ok(())
+    }
+
+    /// Sends what there is.
+    pub async fn flush(&mut self) -> Result<(), End> {
+        self.queue().await?;
+        self.stream.flush().await?;
+        self.w.out = BytesMut::new();
+        Ok(())
+    }
+
+    /// Sends what there is if it is a good deal: waits for a client that does not read.
+    pub async fn spill(&mut self) -> Result<(), End> {
+        if self.w.out.len() >= SPILL { self.queue().await } else { Ok(()) }
+    }
+
+    /// Sends `bytes` behind what was written.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if bytes.len() < SPILL {
+            self.w.raw(bytes);
+            return self.spill().await;
+        }
+        self.queue().await?;
+        Ok(self.stream.write(bytes).await?)
+    }
+
+    async fn queue(&mut self) -> Result<(), End> {
+        if !self.w.out.is_empty() {
+            self.stream.write(&self.w.out).await?;
+            self.w.out.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! APPEND (RFC 9051 section 6.3.12): the message goes from the wire into the sealing writer, piece by piece.
+
+use sealpost_mailbox::{Error, Folder};
+use sealpost_model::{Flags, Time};
+
+use super::folders::target;
+use super::store;
+use crate::codec::command::Flag;
+use crate::codec::{Body, Tag, Verb, append as parse};
+use crate::session::Session;
+use crate::session::flags::Keywords;
+use crate::session::reply::{End, Halt, Reply};
+
+/// Takes APPEND from its head on. The tag, if there was one, and the answer.
+pub(in crate::session) async fn append(
+    s: &mut Session,
+    head: &[u8],
+    size: u64,
+    waits: bool,
+) -> (Option<Tag>, Result<Reply, Halt>) {
+    let (tag, verb) = match parse(head) {
+        Ok(command) => (command.tag, command.verb),
+        Err(error) => {
+            s.link.framer.refuse_body(waits);
+            return (error.tag.clone(), Err(Reply::bad(error.to_string()).into()));
+        }
+    };
+    let Verb::Append { folder, flags, received } = verb else {
+        s.link.framer.refuse_body(waits);
+        return (Some(tag), Ok(Reply::bad("That is no APPEND")));
+    };
+    match ready(s, &folder, &flags, size).await {
+        Ok((folder, flags)) => (Some(tag), take(s, &folder, flags, received, waits).await),
+        Err(halt) => {
+            s.link.framer.refuse_body(waits);
+            (Some(tag), Err(halt))
+        }
+    }
+}
+
+/// All that can be refused before the message comes.
+async fn ready(s: &mut Session, folder: &str, flags: &[Flag], size: u64) -> Result<(Folder, Flags), Halt> {
+    let largest = s.services.largest_message;
+    let caller = s.person()?.caller;
+    if size > largest {
+        return Err(Error::TooLarge(largest).into());
+    }
+    if size == 0 {
+        return Err(Reply::no("CANNOT", "An empty message can't be kept").into());
+    }
+    let mailboxes = &s.services.mailboxes;
+    let folder = target(mailboxes, &caller, folder).await?;
+    let keywords = Keywords(mailboxes.keywords(&caller).await?);
+    let flags = store::bits(mailboxes, &caller, &keywords, flags, true).await?;
+    Ok((folder, flags))
+}
+
+async fn take(
+    s: &mut Session,
+    folder: &Folder,
+    flags: Flags,
+    received: Option<Time>,
+    waits: bool,
+) -> Result<Reply, Halt> {
+    if waits {
+        s.link.w.raw("+ Send the message\r\n");
+    }
+    let Some(person) = &mut s.person else { return Err(End::Closed.into()) };
+    let mailboxes = &s.services.mailboxes;
+    let mut upload = mailboxes.upload(person.login.tenant, s.services.largest_message);
+    let mut fault: Option<Halt> = None;
+    // Whatever goes wrong, the literal is taken to its end: the client has been told to send it.
+    loop {
+        match s.link.body().await? {
+            Body::Piece(_) if fault.is_some() => {}
+            Body::Piece(piece) if memchr::memchr(0, &piece).is_some() => {
+                fault = Some(Reply::no("CANNOT", "The message holds NUL bytes, which no mail may").into());
+            }
+            Body::Piece(piece) => fault = upload.write(&piece).await.err().map(Halt::from),
+            Body::Wait => {}
+            Body::Trailing => fault = Some(Reply::bad("The command must end behind the message").into()),
+            Body::End => break,
+        }
+        if matches!(&fault, Some(Halt::Reply(reply)) if reply.is_bad()) {
+            break;
+        }
+    }
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    let (validity, uid) = mailboxes.append(&person.caller, folder.id, upload, flags, received).await?;
+    person.stale = true;
+    Ok(Reply::ok("APPEND completed").code(format!("APPENDUID {validity} {uid}")))
+}

@@ -1,0 +1,123 @@
+//! What a folder looks like, and what changed since.
+
+use sealpost_model::{EntryId, Flags, FolderId, Time};
+use sealpost_store::{Row, params};
+
+use crate::folder::narrow;
+use crate::{Caller, Error, Folder, Mailboxes, schema};
+
+/// The hot facts of a message in a folder: 48 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its id; it stays when the message moves.
+    pub id: EntryId,
+    /// Its UID in this folder.
+    pub uid: u32,
+    /// Its flags and keywords.
+    pub flags: Flags,
+    /// When it last changed, in the account's count.
+    pub modseq: i64,
+    /// Bytes, as IMAP counts them (RFC822.SIZE).
+    pub size: u32,
+    /// INTERNALDATE.
+    pub received: Time,
+}
+
+/// A folder with all its entries, lowest UID first.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The folder.
+    pub folder: Folder,
+    /// Its entries.
+    pub entries: Vec<Entry>,
+}
+
+/// What changed in a folder after some MODSEQ.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Entries that are new or have other flags, lowest MODSEQ first.
+    pub changed: Vec<Entry>,
+    /// UIDs that are gone, lowest first.
+    pub vanished: Vec<u32>,
+    /// Up to where this goes: ask again from here.
+    pub modseq: i64,
+}
+
+/// Rows a read closure returns at most: the write-ahead log must not wait for a reader.
+const PAGE: i64 = 1_000;
+
+impl Mailboxes {
+    /// The folder with all its entries. Nothing sealed is opened but the folder's name.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`] and the store's.
+    pub async fn open(&self, caller: &Caller, folder: FolderId) -> Result<View, Error> {
+        let state = self.folder(caller, folder).await?;
+        let mut entries = Vec::with_capacity(state.messages as usize);
+        loop {
+            let after = entries.last().map_or(0, |e: &Entry| e.uid);
+            let page = self
+                .inner
+                .store
+                .read(move |tx| tx.rows(&schema::VIEW, params![folder, i64::from(after), PAGE], entry))
+                .await?;
+            let full = page.len() == PAGE as usize;
+            entries.extend(page);
+            if !full {
+                // Pages are read one after the other: what came in or changed meanwhile is told by `changes`
+                // from the folder's MODSEQ on, which was read first.
+                return Ok(View { folder: state, entries });
+            }
+        }
+    }
+
+    /// What changed in a folder after `since`.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`] and the store's.
+    pub async fn changes(&self, caller: &Caller, folder: FolderId, since: i64) -> Result<Changes, Error> {
+        let account = caller.access.target();
+        let mut changes = Changes { modseq: since, ..Changes::default() };
+        loop {
+            let from = changes.modseq;
+            let (modseq, page, vanished) = self
+                .inner
+                .store
+                .read(move |tx| {
+                    let Some(modseq) =
+                        tx.row(&schema::FOLDER, params![account, folder], |r| r.int(6))?
+                    else {
+                        return Err(Error::NoFolder);
+                    };
+                    if modseq <= from {
+                        return Ok((from, Vec::new(), Vec::new()));
+                    }
+                    let page = tx.rows(&schema::CHANGED, params![folder, from, PAGE], entry)?;
+                    let gone = tx.rows(&schema::VANISHED, params![folder, since], |r| r.int(0).map(narrow))?;
+                    Ok((modseq, page, gone))
+                })
+                .await?;
+            let full = page.len() == PAGE as usize;
+            // All rows of one MODSEQ belong together: a full page may have cut its last one. A change touches at most
+            // `change::CHUNK` rows, half a page, under one MODSEQ, so each page gets on.
+            let upto = if full { page.last().map_or(modseq, |e| e.modseq - 1) } else { modseq };
+            changes.changed.extend(page.into_iter().filter(|e| e.modseq <= upto));
+            changes.vanished = vanished;
+            changes.modseq = upto;
+            if !full {
+                return Ok(changes);
+            }
+        }
+    }
+}
+
+pub(crate) fn entry(r: &Row<'_>) -> Result<Entry, sealpost_store::Error> {
+    Ok(Entry {
+        uid: narrow(r.int(0)?),
+        id: r.id(1)?,
+        modseq: r.int(2)?,
+        flags: Flags::from_bits(r.int(3)?),
+        size: narrow(r.int(4)?),
+        received: Time::from_millis(r.int(5)?),
+    })
+}

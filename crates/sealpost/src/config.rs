@@ -1,0 +1,378 @@
+//! The configuration file: only what is needed before the store opens.
+//!
+//! Every key stands once, here, with the words that `serve --print-default-config` prints. An unknown key is an error
+//! that names its line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[listen]`
+    #[serde(default)]
+    pub listen: Listen,
+    /// `[web]`
+    #[serde(default)]
+    pub web: Web,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[keys]`
+    pub keys: Keys,
+    /// `[audit]`
+    #[serde(default)]
+    pub audit: Audit,
+    /// `[dns]`
+    #[serde(default)]
+    pub dns: Dns,
+    /// `[outbound]`
+    #[serde(default)]
+    pub outbound: Outbound,
+    /// `[limits]`
+    #[serde(default)]
+    pub limits: Limits,
+    /// Where the file lies; relative paths in it start there.
+    #[serde(skip)]
+    pub file: PathBuf,
+}
+
+/// Who this server is and where its data lies.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The name that it says in SMTP and in Message-IDs.
+    pub hostname: String,
+    /// What links begin with.
+    pub public_url: String,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The control socket.
+    pub control_socket: Option<PathBuf>,
+    /// `error`, `warn`, `info`, `debug`, or a filter as `tracing` reads it.
+    #[serde(default = "default_log")]
+    pub log: String,
+}
+
+/// Addresses to listen on, a list a protocol. An empty list: not served.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// Mail from outside, port 25.
+    pub smtp: Vec<SocketAddr>,
+    /// Submission with STARTTLS, port 587.
+    pub submission: Vec<SocketAddr>,
+    /// Submission over TLS, port 465.
+    pub submissions: Vec<SocketAddr>,
+    /// IMAP with STARTTLS, port 143; no login before it.
+    pub imap: Vec<SocketAddr>,
+    /// IMAP over TLS, port 993.
+    pub imaps: Vec<SocketAddr>,
+    /// POP3 over TLS, port 995.
+    pub pop3s: Vec<SocketAddr>,
+    /// The web, port 443.
+    pub https: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// Each protocol's word with its addresses, in the order of quickstart's ports.
+    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 7] {
+        [
+            ("smtp", &self.smtp),
+            ("submission", &self.submission),
+            ("submissions", &self.submissions),
+            ("imap", &self.imap),
+            ("imaps", &self.imaps),
+            ("pop3s", &self.pop3s),
+            ("https", &self.https),
+        ]
+    }
+}
+
+/// Host names of the web. One may serve all.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Web {
+    /// Webmail and sign-in.
+    pub mail: Option<String>,
+    /// The pickup portal.
+    pub portal: Option<String>,
+}
+
+/// The server's certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM, readable by this user alone.
+    pub key: PathBuf,
+    /// `1.2` or `1.3`.
+    #[serde(default = "default_tls")]
+    pub minimum: String,
+}
+
+/// Where keys live.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// `file:PATH`, mode 0600.
+    pub master: String,
+    /// The key ring's folder, outside the data folder and its backups.
+    pub ring: PathBuf,
+}
+
+/// The log's anchor.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// A file outside the data folder to which the newest checkpoint is also written.
+    pub anchor: Option<PathBuf>,
+}
+
+/// Name servers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// `address:port`; none means the system's.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// How mail leaves.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbound {
+    /// The port of other mail servers.
+    pub port: u16,
+    /// Certificates that are trusted beside the public ones, PEM.
+    pub extra_ca: Option<PathBuf>,
+    /// What this server calls itself in EHLO; its hostname when left out.
+    pub helo: Option<String>,
+    /// The address to connect from.
+    pub bind: Option<std::net::IpAddr>,
+    /// `"domain" = "host:port"`: mail to a domain goes to this host, whatever DNS says.
+    pub routes: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self { port: 25, extra_ca: None, helo: None, bind: None, routes: std::collections::BTreeMap::default() }
+    }
+}
+
+/// What is enough.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of a message.
+    pub message_size: u64,
+    /// Connections at once, all protocols together.
+    pub connections: usize,
+    /// Connections at once from one address.
+    pub connections_per_peer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { message_size: 50 << 20, connections: 4_096, connections_per_peer: 256 }
+    }
+}
+
+fn default_log() -> String {
+    "info".into()
+}
+
+fn default_tls() -> String {
+    "1.2".into()
+}
+
+impl Config {
+    /// Reads a file and makes its paths absolute.
+    ///
+    /// # Errors
+    /// One sentence that names the file, and the line where that is known.
+    pub fn load(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!("the configuration {} can't be read; make one with `sealpost init` or give another with --config", file.display())
+        })?;
+        let mut config: Self =
+            toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", file.display()))?;
+        config.file = std::path::absolute(file)?;
+        let base = config.file.parent().map(Path::to_owned).unwrap_or_default();
+        let Self { server, tls, keys, audit, outbound, .. } = &mut config;
+        for path in [&mut server.data, &mut tls.certificate, &mut tls.key, &mut keys.ring]
+            .into_iter()
+            .chain(&mut server.control_socket)
+            .chain(&mut audit.anchor)
+            .chain(&mut outbound.extra_ca)
+        {
+            *path = base.join(&path);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if !self.server.public_url.starts_with("https://") {
+            bail!("[server] public_url must begin with https://");
+        }
+        if !matches!(self.tls.minimum.as_str(), "1.2" | "1.3") {
+            bail!("[tls] minimum must be \"1.2\" or \"1.3\"; nothing below is spoken");
+        }
+        self.master_file()?;
+        let outside = |what: &str, path: &Path| {
+            if path.starts_with(&self.server.data) {
+                bail!("{what} must lie outside the data folder {}", self.server.data.display());
+            }
+            Ok(())
+        };
+        outside("[keys] ring", &self.keys.ring)?;
+        if let Some(anchor) = &self.audit.anchor {
+            outside("[audit] anchor", anchor)?;
+        }
+        Ok(())
+    }
+
+    /// The master key's file.
+    ///
+    /// # Errors
+    /// When another kind of master is named.
+    pub fn master_file(&self) -> anyhow::Result<PathBuf> {
+        let Some(path) = self.keys.master.strip_prefix("file:") else {
+            bail!("[keys] master must be \"file:PATH\"");
+        };
+        let base = self.file.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(base.join(path))
+    }
+
+    /// The control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.server.control_socket.clone().unwrap_or_else(|| self.server.data.join("control.sock"))
+    }
+
+    /// The file that a command works with: `--config`, `--data`, `$SEALPOST_CONFIG`, `./sealpost-data/sealpost.toml`,
+    /// `/etc/sealpost/sealpost.toml`, in that order.
+    pub fn find(config: Option<&Path>, data: Option<&Path>) -> PathBuf {
+        const LOCAL: &str = "sealpost-data/sealpost.toml";
+        if let Some(file) = config {
+            return file.to_owned();
+        }
+        if let Some(folder) = data {
+            return folder.join("sealpost.toml");
+        }
+        if let Some(file) = std::env::var_os("SEALPOST_CONFIG") {
+            return file.into();
+        }
+        if Path::new(LOCAL).exists() { LOCAL.into() } else { "/etc/sealpost/sealpost.toml".into() }
+    }
+}
+
+/// The configuration with every key and what it means.
+pub const DEFAULT: &str = r#"# Sealpost's configuration: only what is needed before the store opens.
+# Everything else (domains, people, policy) lives in the store and is changed with `sealpost` commands.
+
+[server]
+# The name that this server says in SMTP and in Message-IDs. It must resolve to this host.
+hostname = "mail.example.org"
+# What links in notices and receipts begin with.
+public_url = "https://mail.example.org"
+# The data folder. Back it up together with the key ring, to different places.
+data = "/var/lib/sealpost"
+# The control socket for administration; by default control.sock in the data folder.
+#control_socket = "/run/sealpost/control.sock"
+# error, warn, info or debug.
+log = "info"
+
+[listen]
+# Addresses a protocol. Leave one out, and it is not served.
+smtp = ["0.0.0.0:25"]
+submission = ["0.0.0.0:587"]
+submissions = ["0.0.0.0:465"]
+imaps = ["0.0.0.0:993"]
+pop3s = ["0.0.0.0:995"]
+https = ["0.0.0.0:443"]
+# IMAP with STARTTLS, off by default.
+#imap = ["0.0.0.0:143"]
+
+[web]
+# Host names of webmail and of the pickup portal; by default the host of public_url serves both.
+#mail = "mail.example.org"
+#portal = "pickup.example.org"
+
+[tls]
+certificate = "/etc/sealpost/tls/fullchain.pem"
+key = "/etc/sealpost/tls/privkey.pem"
+# 1.2 or 1.3. Nothing below 1.2 is spoken.
+minimum = "1.2"
+
+[keys]
+# The master key: a file that this user alone can read. Keep a copy in a safe: without it nothing opens.
+master = "file:/etc/sealpost/master.key"
+# The key ring, outside the data folder and its backups: what dies here stays dead.
+ring = "/var/lib/sealpost-ring"
+
+[audit]
+# The newest checkpoint of the log is also written here. Put it on another host's disk: it proves that the log was not
+# cut or put back.
+#anchor = "/mnt/witness/sealpost.anchor"
+
+[dns]
+# Name servers as address:port; by default the system's.
+#servers = ["127.0.0.1:53"]
+
+[outbound]
+# The port of other mail servers.
+port = 25
+# Certificates that are trusted beside the public ones.
+#extra_ca = "/etc/sealpost/extra-ca.pem"
+# What this server calls itself in EHLO; its hostname by default.
+#helo = "mail.example.org"
+# The address to connect from.
+#bind = "192.0.2.25"
+
+# Mail to a domain goes to this host, whatever DNS says. Its certificate must be valid for the host's name.
+[outbound.routes]
+#"partner.example" = "mx.partner.example:25"
+
+[limits]
+# Bytes of a message.
+message_size = 52428800
+# Connections at once, and from one address.
+connections = 4096
+connections_per_peer = 256
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_printed_configuration_is_valid_and_says_the_defaults() {
+        let config = parse(DEFAULT).expect("valid");
+        assert_eq!(config.limits.message_size, Limits::default().message_size);
+        assert_eq!(config.limits.connections, Limits::default().connections);
+        assert_eq!(config.outbound.port, Outbound::default().port);
+        assert_eq!(config.tls.minimum, default_tls());
+        // Every key that is commented out is known as well.
+        let all = DEFAULT.replace("\n#", "\n");
+        let all: String =
+            all.lines().filter(|l| l.contains('=') && !l.contains("` ") || l.starts_with('[')).collect::<Vec<_>>().join("\n");
+        parse(&all).expect("the commented keys are valid too");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let text = DEFAULT.replace("port = 25", "prot = 25");
+        let error = parse(&text).expect_err("unknown").to_string();
+        assert!(error.contains("prot") && error.contains("line"), "{error}");
+    }
+}

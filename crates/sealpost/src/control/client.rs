@@ -1,0 +1,260 @@
+//! The commands that ask a running server.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use sealpost_policy::Role;
+
+use super::{Act, Reply, Request, SignIn};
+use crate::Which;
+
+/// Commands over the control socket.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Whether the server runs, and how it is.
+    Status {
+        #[command(flatten)]
+        how: How,
+    },
+    /// People.
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Domains.
+    Domain {
+        #[command(subcommand)]
+        command: Domain,
+    },
+    /// What waits to leave.
+    Queue {
+        #[command(subcommand)]
+        command: Queue,
+    },
+    /// What waits to be picked up. There is no way to see a code.
+    Pickup {
+        #[command(subcommand)]
+        command: Pickup,
+    },
+    /// What happened, oldest of the newest first.
+    Log {
+        #[command(flatten)]
+        how: How,
+        /// How many entries.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Only these acts: login, accept, pickup-open ...
+        #[arg(long)]
+        verb: Option<String>,
+        /// With what is sealed (addresses, remarks).
+        #[arg(long)]
+        detail: bool,
+    },
+}
+
+/// How to reach the server and who asks.
+#[derive(Args, Clone)]
+pub struct How {
+    #[command(flatten)]
+    which: Which,
+    /// Sign in as this person. Their password is the first line of standard input.
+    #[arg(long = "as", value_name = "ADDRESS")]
+    sign_in: Option<String>,
+    /// Print JSON, a line a row.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `sealpost user ...`
+#[derive(Subcommand)]
+pub enum User {
+    /// The people of the organisation.
+    List {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Adds a person with a mailbox. Their password is read from standard input.
+    Add {
+        /// Their address, which they also sign in with.
+        address: String,
+        /// Their name; the address by default.
+        #[arg(long)]
+        name: Option<String>,
+        /// Reads the password from standard input (the only way, so that it stands in no process list).
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// What they are beside `user`.
+        #[arg(long, value_parser = role)]
+        role: Vec<Role>,
+        /// Also makes an app password for a device of this name, and prints it.
+        #[arg(long, value_name = "NAME")]
+        app_password: Option<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Ends a person's access on all protocols.
+    Disable {
+        /// Their address.
+        address: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Makes an app password for a mail program, and prints it once.
+    AppPassword {
+        /// The person's address.
+        address: String,
+        /// What the device is called.
+        device: String,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `sealpost domain ...`
+#[derive(Subcommand)]
+pub enum Domain {
+    /// The domains of the organisation.
+    List {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Adds a hosted domain; a HIPAA domain unless told otherwise.
+    Add {
+        /// The domain.
+        domain: String,
+        /// It holds no health information: encryption in transit may be weaker.
+        #[arg(long)]
+        not_hipaa: bool,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `sealpost queue ...`
+#[derive(Subcommand)]
+pub enum Queue {
+    /// What waits, without addresses.
+    List {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Tries a row now.
+    Retry {
+        /// Its id.
+        id: i64,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `sealpost pickup ...`
+#[derive(Subcommand)]
+pub enum Pickup {
+    /// What waits, without addresses.
+    List {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Ends a waiting message at once, for all its recipients.
+    Expire {
+        /// Its id.
+        id: String,
+        /// Why, for the log and its sender.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    Role::parse(word).ok_or_else(|| {
+        let known: Vec<&str> = Role::ALL.iter().map(|r| r.word()).collect();
+        format!("roles are {}", known.join(", "))
+    })
+}
+
+/// Asks the server and prints what it says.
+pub async fn run(command: Command) -> Result<ExitCode> {
+    let mut input = std::io::stdin().lines();
+    let mut line = |what: &str| -> Result<String> {
+        let line = input.next().transpose()?.with_context(|| format!("standard input holds no {what}"))?;
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    };
+    let how = command.how().clone();
+    let sign_in = match how.sign_in {
+        Some(address) => Some(SignIn { address, password: line("password for --as")? }),
+        None => None,
+    };
+    let act = command.act(&mut line)?;
+    let config = how.which.load()?;
+    let path = config.control_socket();
+    let mut stream = UnixStream::connect(&path).with_context(|| {
+        format!(
+            "no server answers at {}; start it with `sealpost serve --config {}`",
+            path.display(),
+            config.file.display()
+        )
+    })?;
+    let mut bytes = serde_json::to_vec(&Request { sign_in, act })?;
+    bytes.push(b'\n');
+    stream.write_all(&bytes)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    match serde_json::from_str(&answer).context("the server ended before it answered; see its log")? {
+        Reply::Done { rows, text: _ } if how.json => {
+            let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+            crate::print(&lines)?;
+        }
+        Reply::Done { text, .. } => crate::print(&text)?,
+        Reply::Refused(words) => bail!("{words}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Command {
+    const fn how(&self) -> &How {
+        match self {
+            Self::Status { how } | Self::Log { how, .. } => how,
+            Self::User { command } => match command {
+                User::List { how }
+                | User::Add { how, .. }
+                | User::Disable { how, .. }
+                | User::AppPassword { how, .. } => how,
+            },
+            Self::Domain { command: Domain::List { how } | Domain::Add { how, .. } } => how,
+            Self::Queue { command: Queue::List { how } | Queue::Retry { how, .. } } => how,
+            Self::Pickup { command: Pickup::List { how } | Pickup::Expire { how, .. } } => how,
+        }
+    }
+
+    fn act(self, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Act> {
+        Ok(match self {
+            Self::Status { .. } => Act::Status,
+            Self::Log { limit, verb, detail, .. } => Act::LogList { limit, detail, verb },
+            Self::User { command } => match command {
+                User::List { .. } => Act::UserList,
+                User::Add { address, name, role, app_password, .. } => Act::UserAdd {
+                    name: name.unwrap_or_else(|| address.clone()),
+                    address,
+                    password: line("password for the new person")?,
+                    roles: std::iter::once(Role::User).chain(role).collect(),
+                    app_password,
+                },
+                User::Disable { address, .. } => Act::UserDisable { address },
+                User::AppPassword { address, device, .. } => Act::UserAppPassword { address, device },
+            },
+            Self::Domain { command: Domain::List { .. } } => Act::DomainList,
+            Self::Domain { command: Domain::Add { domain, not_hipaa, .. } } => {
+                Act::DomainAdd { domain, hipaa: !not_hipaa }
+            }
+            Self::Queue { command: Queue::List { .. } } => Act::QueueList,
+            Self::Queue { command: Queue::Retry { id, .. } } => Act::QueueRetry { id },
+            Self::Pickup { command: Pickup::List { .. } } => Act::PickupList,
+            Self::Pickup { command: Pickup::Expire { id, reason, .. } } => Act::PickupExpire { id, reason },
+        })
+    }
+}

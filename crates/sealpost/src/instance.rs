@@ -1,0 +1,216 @@
+//! An opened instance: store, keys, log, and the services that stand on them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use sealpost_archive::Archive;
+use sealpost_audit::Audit;
+use sealpost_crypto::Random;
+use sealpost_delivery::{Delivery, Ground};
+use sealpost_identity::Identity;
+use sealpost_mailbox::Mailboxes;
+use sealpost_model::{SharedClock, SystemClock};
+use sealpost_pickup::Pickup;
+use sealpost_store::keys::{Keys, Master};
+use sealpost_store::ring::Ring;
+use sealpost_store::{Schema, Store};
+
+use crate::config::Config;
+
+/// Every crate's tables.
+pub const SCHEMAS: &[&Schema] = &[
+    &sealpost_audit::SCHEMA,
+    &sealpost_identity::SCHEMA,
+    &sealpost_archive::SCHEMA,
+    &sealpost_mailbox::SCHEMA,
+    &sealpost_delivery::SCHEMA,
+    &sealpost_pickup::SCHEMA,
+];
+
+/// The store with its keys: all that an offline proof needs.
+pub struct Opened {
+    /// Rows and blobs.
+    pub store: Store,
+    /// Keys.
+    pub keys: Keys,
+    /// The time.
+    pub clock: SharedClock,
+    /// Chance.
+    pub random: Random,
+}
+
+/// The services of a running server.
+#[derive(Clone)]
+pub struct Instance {
+    /// Rows and blobs.
+    pub store: Store,
+    /// The log.
+    pub audit: Audit,
+    /// People and addresses.
+    pub identity: Identity,
+    /// Mailboxes.
+    pub mailboxes: Mailboxes,
+    /// The way in and out.
+    pub delivery: Delivery,
+    /// Messages that wait here.
+    pub pickup: Pickup,
+    /// The time.
+    pub clock: SharedClock,
+    /// Chance.
+    pub random: Random,
+}
+
+/// How to open the data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As the one process that changes it.
+    Serve,
+    /// To look at it, beside a server too.
+    Look,
+}
+
+impl Opened {
+    /// Makes the keys, the key ring and an empty store where nothing is yet.
+    pub async fn create(config: &Config) -> Result<Self> {
+        let (clock, random) = (system_clock(), Random::system());
+        let master_file = config.master_file()?;
+        make_folder(master_file.parent().unwrap_or(Path::new(".")))?;
+        let master = Master::create_file(&master_file, &random)?;
+        Ring::create(&config.keys.ring, master.key(), &random)
+            .with_context(|| format!("the key ring {} can't be made", config.keys.ring.display()))
+            .map(drop)?;
+        Self::with(config, &master, Mode::Serve, clock, random, true).await
+    }
+
+    /// Opens what [`Opened::create`] made.
+    pub async fn open(config: &Config, mode: Mode) -> Result<Self> {
+        let (clock, random) = (system_clock(), Random::system());
+        let master = Master::load_file(&config.master_file()?)?;
+        Self::with(config, &master, mode, clock, random, false).await
+    }
+
+    async fn with(
+        config: &Config,
+        master: &Master,
+        mode: Mode,
+        clock: SharedClock,
+        random: Random,
+        new: bool,
+    ) -> Result<Self> {
+        let options = sealpost_store::Options {
+            data: config.server.data.clone(),
+            clock: Arc::clone(&clock),
+            random: random.clone(),
+            rehearse: false,
+        };
+        let store = match mode {
+            Mode::Serve => Store::open(options, SCHEMAS)?,
+            Mode::Look => Store::open_read_only(options, SCHEMAS)?,
+        };
+        let ring = Ring::open(&config.keys.ring, master.key(), &random)?;
+        let keys = if new {
+            Keys::create(store.clone(), ring, master).await?
+        } else {
+            Keys::open(store.clone(), ring, master).await?
+        };
+        Ok(Self { store, keys, clock, random })
+    }
+}
+
+impl Instance {
+    /// The services over an opened store.
+    pub async fn start(config: &Config, opened: Opened) -> Result<Self> {
+        let Opened { store, keys, clock, random } = opened;
+        if let Some(anchor) = &config.audit.anchor {
+            make_folder(anchor.parent().unwrap_or(Path::new(".")))?;
+        }
+        let audit = Audit::new(
+            store.clone(),
+            keys.clone(),
+            Arc::clone(&clock),
+            random.clone(),
+            sealpost_audit::Options {
+                anchor: config.audit.anchor.clone(),
+                server: config.server.hostname.clone(),
+                durable_reads: false,
+            },
+        )
+        .await?;
+        let identity = Identity::new(
+            store.clone(),
+            keys.clone(),
+            audit.clone(),
+            Arc::clone(&clock),
+            random.clone(),
+            sealpost_identity::Options::default(),
+        );
+        let archive = Archive::new(store.clone(), keys.clone(), random.clone());
+        let mailboxes = Mailboxes::new(
+            store.clone(),
+            keys.clone(),
+            audit.clone(),
+            Arc::clone(&clock),
+            random.clone(),
+        );
+        let delivery = Delivery::new(
+            Ground {
+                store: store.clone(),
+                keys: keys.clone(),
+                audit: audit.clone(),
+                identity: identity.clone(),
+                archive,
+                mailboxes: mailboxes.clone(),
+                clock: Arc::clone(&clock),
+                random: random.clone(),
+            },
+            sealpost_delivery::Options {
+                hostname: config.server.hostname.clone(),
+                message_size: config.limits.message_size,
+                ..sealpost_delivery::Options::default()
+            },
+        );
+        let pickup = Pickup::new(
+            sealpost_pickup::Ground {
+                store: store.clone(),
+                keys: keys.clone(),
+                audit: audit.clone(),
+                delivery: delivery.clone(),
+                clock: Arc::clone(&clock),
+                random: random.clone(),
+            },
+            sealpost_pickup::Options::new(&config.server.public_url),
+        );
+        Ok(Self { store, audit, identity, mailboxes, delivery, pickup, clock, random })
+    }
+}
+
+/// Makes a folder for its owner alone, and those above it.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("the folder {} can't be made", folder.display()))
+}
+
+/// Writes a new file for its owner alone; one that is there is an error.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if path.exists() {
+        bail!("{} is there already and is not overwritten", path.display());
+    }
+    let write = || {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("{} can't be written", path.display()))
+}
+
+/// The machine's clock.
+pub fn system_clock() -> SharedClock {
+    Arc::new(SystemClock)
+}

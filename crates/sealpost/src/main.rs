@@ -1,0 +1,114 @@
+//! Sealpost: self-hosted secure mail for organisations that hold health information.
+
+mod config;
+mod control;
+mod instance;
+mod log;
+mod outside;
+mod people;
+mod quickstart;
+mod serve;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use config::Config;
+
+/// Self-hosted secure mail for organisations that hold health information.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which instance a command works with.
+#[derive(clap::Args, Clone)]
+pub struct Which {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    config: Option<PathBuf>,
+    /// The folder that quickstart made.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Which {
+    /// Reads its configuration.
+    fn load(&self) -> Result<Config> {
+        Config::load(&Config::find(self.config.as_deref(), self.data.as_deref()))
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A working server with sample people, on this machine alone.
+    Quickstart(quickstart::Args),
+    /// The server.
+    Serve {
+        #[command(flatten)]
+        which: Which,
+        /// Prints the commented configuration and ends.
+        #[arg(long)]
+        print_default_config: bool,
+    },
+    /// The audit log's proof.
+    Audit {
+        #[command(subcommand)]
+        command: verify::AuditCommand,
+    },
+    /// The archive's proof.
+    Archive {
+        #[command(subcommand)]
+        command: verify::ArchiveCommand,
+    },
+    #[command(flatten)]
+    Control(control::client::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error)),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Quickstart(args) => quickstart::run(args).await.map(done),
+        Command::Serve { print_default_config: true, .. } => print(config::DEFAULT).map(done),
+        Command::Serve { which, .. } => serve::run(&which.load()?).await.map(done),
+        Command::Audit { command } => verify::audit(command).await,
+        Command::Archive { command } => verify::archive(command).await,
+        Command::Control(command) => control::client::run(command).await,
+    }
+}
+
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+/// Prints to standard output. A closed pipe is no error: whoever reads has seen enough.
+pub fn print(text: &str) -> Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "sealpost: {error:#}");
+    ExitCode::FAILURE
+}

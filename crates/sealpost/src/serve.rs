@@ -1,0 +1,262 @@
+//! The server: binds every listener, wires couriers and doors, and stops in order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sealpost_delivery::{Courier, Couriers, LocalCourier};
+use sealpost_model::{Domain, Protocol, TlsVersion};
+use sealpost_net::{Gate, Listener, Security, ServerCertificate, ServerTls, Stop, Stopper, TlsClient, dns};
+use sealpost_policy::Method;
+use sealpost_smtp::client::{Route, Settings, SmtpCourier};
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::instance::Instance;
+use crate::{control, outside};
+
+/// How long sessions have to finish when the server stops.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Connections to others' servers at once.
+const CONNECTIONS: usize = 100;
+
+/// A server whose listeners are bound.
+pub struct Bound {
+    config: Config,
+    instance: Instance,
+    doors: Vec<(Door, Listener)>,
+    outside: Option<(outside::Outside, tokio::net::TcpListener)>,
+    /// Where each protocol listens.
+    pub addresses: BTreeMap<&'static str, SocketAddr>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Smtp,
+    Submission,
+    Imap,
+    Pop3,
+    Web,
+}
+
+/// Binds every listener of the configuration. `outside` is quickstart's.
+pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr>) -> Result<Bound> {
+    let certificate = ServerCertificate::load(&config.tls.certificate, &config.tls.key)?;
+    let minimum = if config.tls.minimum == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
+    let tls = |alpn: &[&[u8]]| ServerTls::new(&certificate, minimum, alpn, &instance.clock);
+    let (mail_tls, web_tls) = (tls(&[])?, tls(&[b"h2", b"http/1.1"])?);
+    let gate = Gate::new(sealpost_net::Limits {
+        total: config.limits.connections,
+        per_peer: config.limits.connections_per_peer,
+    });
+    let (mut doors, mut addresses) = (Vec::new(), BTreeMap::new());
+    for (word, list) in config.listen.all() {
+        for addr in list {
+            let (door, protocol, security) = match word {
+                "smtp" => (Door::Smtp, Protocol::Smtp, Security::StartTls(mail_tls.clone())),
+                "submission" => (Door::Submission, Protocol::Submission, Security::StartTls(mail_tls.clone())),
+                "submissions" => (Door::Submission, Protocol::Submission, Security::Implicit(mail_tls.clone())),
+                "imap" => (Door::Imap, Protocol::Imap, Security::StartTls(mail_tls.clone())),
+                "imaps" => (Door::Imap, Protocol::Imap, Security::Implicit(mail_tls.clone())),
+                "pop3s" => (Door::Pop3, Protocol::Pop3, Security::Implicit(mail_tls.clone())),
+                _ => (Door::Web, Protocol::Web, Security::Implicit(web_tls.clone())),
+            };
+            let listener = Listener::bind(*addr, protocol, security, gate.clone()).await?;
+            addresses.entry(word).or_insert(listener.addr());
+            doors.push((door, listener));
+        }
+    }
+    let outside = match outside {
+        Some(addr) => {
+            let listener = tokio::net::TcpListener::bind(addr)
+                .await
+                .with_context(|| format!("can't listen on {addr}; is another program using the port?"))?;
+            addresses.insert("outside", listener.local_addr()?);
+            Some((outside::Outside::default(), listener))
+        }
+        None => None,
+    };
+    Ok(Bound { config, instance, doors, outside, addresses })
+}
+
+impl Bound {
+    /// The services behind the doors.
+    pub const fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Serves until SIGINT or SIGTERM, then stops in order.
+    pub async fn run(self) -> Result<()> {
+        let Self { config, instance, doors, outside, .. } = self;
+        let (stopper, stop) = Stopper::new(GRACE);
+        let signals = signals()?;
+        let mut tasks = JoinSet::new();
+        let couriers = couriers(&config, &instance, outside.as_ref().map(|(o, _)| o.clone()))?;
+
+        let (audit, ending) = (instance.audit.clone(), stop.clone());
+        // The sequencer outlives the sessions, so that their last entries reach the tree.
+        let sequencer = tokio::spawn(async move { audit.run(async move { ending.deadline().await }).await });
+        let (delivery, ending) = (instance.delivery.clone(), stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = delivery.run(couriers, async move { ending.stopping().await }).await {
+                tracing::error!(%error, "the queue can't be worked on");
+            }
+        });
+        let (pickup, ending) = (instance.pickup.clone(), stop.clone());
+        tasks.spawn(async move { pickup.run(async move { ending.stopping().await }).await });
+        tasks.spawn(control::serve(control::bind(&config)?, config.clone(), instance.clone(), stop.clone()));
+        if let Some((outside, listener)) = outside {
+            let ending = stop.clone();
+            tasks.spawn(async move {
+                let served = axum::serve(listener, outside.routes())
+                    .with_graceful_shutdown(async move { ending.stopping().await })
+                    .await;
+                if let Err(error) = served {
+                    tracing::error!(%error, "the outside page stopped");
+                }
+            });
+        }
+        serve_doors(&mut tasks, &config, &instance, doors, &stop)?;
+
+        signals.await;
+        tracing::info!("stopping");
+        stopper.stop();
+        while tasks.join_next().await.is_some() {}
+        stopper.now();
+        if let Err(error) = sequencer.await {
+            tracing::error!(%error, "the log's last entries are put into its tree at the next start");
+        }
+        instance.store.close();
+        Ok(())
+    }
+}
+
+fn serve_doors(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    instance: &Instance,
+    doors: Vec<(Door, Listener)>,
+    stop: &Stop,
+) -> Result<()> {
+    let smtp = |kind| {
+        Arc::new(sealpost_smtp::Config::new(
+            kind,
+            &config.server.hostname,
+            sealpost_smtp::session::Services {
+                identity: instance.identity.clone(),
+                delivery: instance.delivery.clone(),
+            },
+            Arc::clone(&instance.clock),
+            instance.random.clone(),
+        ))
+    };
+    let (inbound, submission) = (smtp(sealpost_smtp::Kind::Inbound), smtp(sealpost_smtp::Kind::Submission));
+    let imap = Arc::new(sealpost_imap::Services {
+        identity: instance.identity.clone(),
+        mailboxes: instance.mailboxes.clone(),
+        clock: Arc::clone(&instance.clock),
+        largest_message: config.limits.message_size,
+    });
+    let pop3 = Arc::new(sealpost_pop3::Services {
+        identity: instance.identity.clone(),
+        mailboxes: instance.mailboxes.clone(),
+    });
+    let web = sealpost_web::Services {
+        identity: instance.identity.clone(),
+        pickup: instance.pickup.clone(),
+        clock: Arc::clone(&instance.clock),
+        random: instance.random.clone(),
+    };
+    let web = sealpost_web::Web::new(
+        web,
+        sealpost_web::Hosts::new(
+            &config.server.public_url,
+            config.web.mail.as_deref(),
+            config.web.portal.as_deref(),
+        )?,
+    );
+    for (door, listener) in doors {
+        let stop = stop.clone();
+        match door {
+            Door::Smtp => tasks.spawn(sealpost_smtp::serve(listener, Arc::clone(&inbound), stop)),
+            Door::Submission => tasks.spawn(sealpost_smtp::serve(listener, Arc::clone(&submission), stop)),
+            Door::Imap => tasks.spawn(sealpost_imap::serve(listener, Arc::clone(&imap), stop)),
+            Door::Pop3 => tasks.spawn(sealpost_pop3::serve(listener, Arc::clone(&pop3), stop)),
+            Door::Web => tasks.spawn(sealpost_web::serve(listener, web.clone(), stop)),
+        };
+    }
+    Ok(())
+}
+
+fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outside>) -> Result<Couriers> {
+    let extra = match &config.outbound.extra_ca {
+        Some(path) => {
+            let pem = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+            sealpost_net::trust_from_pem(&pem)?
+        }
+        None => Vec::new(),
+    };
+    let servers = if config.dns.servers.is_empty() { dns::system_servers() } else { config.dns.servers.clone() };
+    let routes = config
+        .outbound
+        .routes
+        .iter()
+        .map(|(domain, host)| {
+            let route = Route::parse(host).map_err(anyhow::Error::msg);
+            Ok((Domain::parse(domain)?, route.with_context(|| format!("[outbound.routes] {domain}"))?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let routed = routes.iter().map(|(domain, _)| domain.clone()).collect();
+    let settings = Settings {
+        resolver: Arc::new(dns::Hickory::new(&servers)?),
+        tls: TlsClient::new(&extra, &instance.clock)?,
+        helo: config.outbound.helo.clone().unwrap_or_else(|| config.server.hostname.clone()),
+        port: config.outbound.port,
+        bind: config.outbound.bind,
+        routes,
+        random: instance.random.clone(),
+    };
+    let smtp: Arc<dyn Courier> = Arc::new(SmtpCourier::new(settings, CONNECTIONS));
+    let smtp = match outside {
+        Some(outside) => Arc::new(outside::Routed::new(routed, smtp, outside)) as Arc<dyn Courier>,
+        None => smtp,
+    };
+    let pickup = Arc::new(instance.pickup.clone());
+    Ok(Couriers::default()
+        .with(Method::Smtp, smtp)
+        .with(Method::Local, Arc::new(LocalCourier::new(instance.delivery.clone())))
+        .with(Method::Command, Arc::clone(&pickup) as Arc<dyn Courier>)
+        .with(Method::Pickup, pickup))
+}
+
+/// Ready at the first SIGINT or SIGTERM.
+fn signals() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// `sealpost serve`.
+pub async fn run(config: &Config) -> Result<()> {
+    crate::log::start(&config.server.log)?;
+    let demonstration = config.file.with_file_name(crate::quickstart::SAMPLE).exists();
+    if demonstration {
+        crate::quickstart::must_be_loopback(config)?;
+    }
+    let opened = crate::instance::Opened::open(config, crate::instance::Mode::Serve).await?;
+    let instance = Instance::start(config, opened).await?;
+    let bound = bind(config.clone(), instance, None).await?;
+    for (word, addr) in &bound.addresses {
+        tracing::info!(protocol = word, %addr, "listening");
+    }
+    bound.run().await
+}

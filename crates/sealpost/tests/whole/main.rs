@@ -1,0 +1,71 @@
+//! A whole server and real programs: the harnesses of `sealpost-testkit` at the size that each change is judged by.
+//! `cargo xtask soak` runs the same in full.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sealpost_testkit::{
+    Dice,
+    harness::{bench, code, flips, kill, markers, mbsync, peers, people},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
+
+#[test]
+fn nothing_is_lost_by_kills() -> Result<()> {
+    show(kill::run(Path::new(PROGRAM), kill::Size::SMALL, Dice::from_env()))
+}
+
+#[test]
+fn nothing_is_in_the_clear() -> Result<()> {
+    show(markers::run(Path::new(PROGRAM), 2, Dice::from_env()))
+}
+
+#[test]
+fn nothing_changes_unseen() -> Result<()> {
+    show(flips::run(Path::new(PROGRAM), 40, Dice::from_env()))
+}
+
+#[test]
+fn real_hosts_get_it_encrypted_or_a_notice() -> Result<()> {
+    show(peers::run(Path::new(PROGRAM), Dice::from_env()))
+}
+
+#[test]
+fn the_code_is_a_gate() -> Result<()> {
+    show(code::run(Path::new(PROGRAM), 200, Dice::from_env()))
+}
+
+#[test]
+fn mbsync_gets_back_what_it_put_in() -> Result<()> {
+    show(mbsync::run(Path::new(PROGRAM), 1_000, Dice::from_env()))
+}
+
+#[test]
+fn an_imap_library_gets_along() -> Result<()> {
+    show(people::imap_library(Path::new(PROGRAM), &workspace("tests/python/imap_client.py")?))
+}
+
+#[test]
+fn a_newcomer_sees_the_whole_loop() -> Result<()> {
+    // target/debug/sealpost: screenshots lie beside what was built.
+    let target = Path::new(PROGRAM).ancestors().nth(2).context("a target folder")?;
+    let shots = target.join("screenshots");
+    show(people::newcomers_loop(Path::new(PROGRAM), &workspace("tests/e2e/loop.mjs")?, &shots))
+}
+
+#[test]
+fn the_bench_runs() -> Result<()> {
+    let size = bench::Size { single: 20, many: 200, connections: 20, body: 1_000, inbound: false };
+    show(bench::smtp(Path::new(PROGRAM), size))
+}
+
+fn show(report: Result<String>) -> Result<()> {
+    println!("{}", report?);
+    Ok(())
+}
+
+fn workspace(path: &str) -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the workspace")?;
+    Ok(root.join(path))
+}

@@ -1,0 +1,245 @@
+//! Sealed bodies: where they lie, and the proof that they last.
+//!
+//! A body is sealed while it arrives ([`BlobWriter`]), made durable ([`Blobs::put`]), and only then named by a row
+//! ([`insert`] wants a [`Durable`]). Small ones lie in their row, larger ones in packs. A body that no row names is
+//! dead bytes without a key. The key is the caller's business: it is wrapped for each owner of the body's life.
+
+mod frame;
+pub(crate) mod pack;
+pub(crate) mod packer;
+mod reader;
+mod writer;
+
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use sealpost_crypto::{BlobOpener, CHUNK, FRAME_HEADER, Key};
+use sealpost_model::{BlobId, Id, TenantId};
+use tokio::sync::oneshot;
+
+pub use reader::BlobReader;
+pub use writer::{BlobWriter, Pending};
+
+use crate::queue::Queue;
+use crate::{Error, ReadTx, Result, Tx, params, schema};
+use packer::Work;
+
+/// Where a blob lies.
+#[derive(Clone, Debug)]
+pub struct BlobRef {
+    /// Its name, never used again.
+    pub id: BlobId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Plain bytes.
+    pub size: u64,
+    /// Sealed bytes.
+    pub stored: u64,
+    place: Place,
+}
+
+/// A blob's row, as [`locate`] finds it.
+pub type BlobRow = BlobRef;
+
+#[derive(Clone)]
+enum Place {
+    Row(Arc<[u8]>),
+    /// The frame of its only chunk, or of its index.
+    Pack {
+        pack: i64,
+        at: u64,
+    },
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Row(_) => f.write_str("row"),
+            Self::Pack { pack, at } => write!(f, "pack {pack} at {at}"),
+        }
+    }
+}
+
+impl BlobRef {
+    /// `table blob, column body`, or `pack 3, byte 4711`: for whoever names what is damaged.
+    pub fn place(&self) -> String {
+        match &self.place {
+            Place::Row(_) => "table blob, column body".to_owned(),
+            Place::Pack { pack, at } => format!("pack {pack}, byte {at}"),
+        }
+    }
+
+    /// Whether it lies in its row.
+    pub fn is_inline(&self) -> bool {
+        matches!(self.place, Place::Row(_))
+    }
+
+    /// How many chunks it has: an empty blob has one.
+    fn chunks(&self) -> u64 {
+        self.size.div_ceil(CHUNK as u64).max(1)
+    }
+
+    fn damaged(&self) -> Error {
+        Error::Corrupt { what: "blob", id: self.id.raw() }
+    }
+}
+
+/// Proof that something is on the disk for good. Only [`Blobs::put`] makes one.
+#[derive(Clone, Debug)]
+pub struct Durable<T>(T);
+
+impl<T> Deref for Durable<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Writes the row of a blob that is durable.
+pub fn insert(tx: &mut Tx, blob: &Durable<BlobRef>) -> Result<()> {
+    let (pack, at, body) = match &blob.place {
+        Place::Row(body) => (None, None, Some(body)),
+        Place::Pack { pack, at } => (Some(*pack), Some(int(*at)?), None),
+    };
+    let (size, stored) = (int(blob.size)?, int(blob.stored)?);
+    tx.execute(&schema::INSERT_BLOB, params![blob.id, blob.tenant, size, stored, pack, at, body]).map(|_| ())
+}
+
+/// Finds a blob.
+pub fn locate(tx: &ReadTx, id: BlobId) -> Result<Option<BlobRow>> {
+    let damaged = Error::Corrupt { what: "blob", id: id.raw() };
+    let found = tx.row(&schema::LOCATE_BLOB, params![id], |row| {
+        let place = match (row.opt_int(3)?, row.opt_int(4)?, row.opt_bytes(5)?) {
+            (None, None, Some(body)) => Some(Place::Row(body.into())),
+            (Some(pack), Some(at), None) => u64::try_from(at).ok().map(|at| Place::Pack { pack, at }),
+            _ => None,
+        };
+        let (tenant, size, stored) = (row.id(0)?, row.small(1)?, row.small(2)?);
+        Ok(place.map(|place| BlobRef { id, tenant, size, stored, place }))
+    });
+    match found {
+        Ok(Some(None)) => Err(damaged),
+        Err(Error::Corrupt { what, .. }) if what == schema::LOCATE_BLOB.name() => Err(damaged),
+        Ok(found) => Ok(found.flatten()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The ids of at most `limit` blobs after `after`, in order: for whoever verifies them all.
+pub fn list(tx: &ReadTx, after: Option<BlobId>, limit: u32) -> Result<Vec<BlobId>> {
+    let after = after.map_or(i64::MIN, Id::raw);
+    tx.rows(&schema::BLOBS_AFTER, params![after, limit], |row| row.id(0))
+}
+
+fn int(n: u64) -> Result<i64> {
+    i64::try_from(n).map_err(|_| Error::Bug("a length beyond 2^63".into()))
+}
+
+/// Work for the threads that read and open blobs.
+pub(crate) type Opening = Box<dyn FnOnce() + Send>;
+
+/// All blobs of a store. Clones share them.
+#[derive(Clone)]
+pub struct Blobs {
+    pub(crate) files: Arc<pack::Files>,
+    /// `None` when the store was opened for reading only.
+    pub(crate) packer: Option<Arc<Queue<Work>>>,
+    pub(crate) openers: Arc<Queue<Opening>>,
+    pub(crate) inline: usize,
+}
+
+impl Blobs {
+    /// Begins blob `blob` of `tenant` under its own fresh random key.
+    pub fn create(&self, tenant: TenantId, blob: BlobId, key: &Key) -> BlobWriter {
+        BlobWriter::new(self.packer.clone(), tenant, blob, key)
+    }
+
+    /// Makes a finished blob durable. Small ones are at once: their bytes go into the row.
+    pub async fn put(&self, pending: Pending) -> Result<Durable<BlobRef>> {
+        pending.settle(self.packer.as_deref(), self.inline).await.map(Durable)
+    }
+
+    /// Seals bytes that are all there and makes them durable.
+    pub async fn put_bytes(
+        &self,
+        tenant: TenantId,
+        blob: BlobId,
+        key: &Key,
+        plain: &[u8],
+    ) -> Result<Durable<BlobRef>> {
+        let mut writer = self.create(tenant, blob, key);
+        writer.write(plain).await?;
+        self.put(writer.finish()).await
+    }
+
+    /// [`put_bytes`](Self::put_bytes), waiting on this thread.
+    pub fn put_blocking(
+        &self,
+        tenant: TenantId,
+        blob: BlobId,
+        key: &Key,
+        plain: &[u8],
+    ) -> Result<Durable<BlobRef>> {
+        crate::job::block_on(self.put_bytes(tenant, blob, key, plain))
+    }
+
+    /// Reads ranges of a blob, on the caller's thread; see [`run`](Self::run).
+    pub fn reader(&self, row: BlobRow, key: &Key) -> BlobReader {
+        BlobReader::new(self.files.clone(), row, key)
+    }
+
+    /// The plain bytes of `range`, as far as the blob has them. What lies in the row is opened here, the rest on a
+    /// thread of the store.
+    pub async fn read(&self, row: BlobRow, key: &Key, range: Range<u64>) -> Result<Vec<u8>> {
+        let inline = row.is_inline();
+        let mut reader = self.reader(row, key);
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let mut read = move || reader.read_at(range.start, length);
+        if inline { read() } else { self.run(read).await? }
+    }
+
+    /// Runs `f`, which reads blobs, on a thread of the store.
+    pub async fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let (to, from) = oneshot::channel();
+        let work: Opening = Box::new(move || {
+            // Whoever no longer waits does not want it.
+            let _ = to.send(f());
+        });
+        self.openers.push(work).map_err(|_| Error::Closed)?;
+        // The sender goes without a word when `f` panicked.
+        from.await.map_err(|_| Error::Panicked)
+    }
+}
+
+/// The threads' loop.
+pub(crate) fn serve(queue: &Queue<Opening>) {
+    while let Some(work) = queue.pop() {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+            tracing::error!("reading a blob panicked");
+        }
+    }
+}
+
+/// Splits what `crypto::BlobSealer` wrote into its frames.
+fn sealed_frames(mut bytes: &[u8]) -> impl Iterator<Item = Result<&[u8]>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let frame = bytes
+            .first_chunk::<FRAME_HEADER>()
+            .and_then(|header| BlobOpener::frame_len(*header).ok())
+            .and_then(|length| bytes.split_at_checked(length));
+        match frame {
+            Some((frame, rest)) => {
+                bytes = rest;
+                Some(Ok(frame))
+            }
+            None => {
+                bytes = &[];
+                Some(Err(Error::Corrupt { what: "frame", id: 0 }))
+            }
+        }
+    })
+}

@@ -1,0 +1,353 @@
+//! The one thread that writes: many closures in one commit.
+//!
+//! Each closure runs in a savepoint of its own, so a refusal undoes only itself. Every answer, refusals too, waits for
+//! the commit: what a closure saw may have come from a neighbour in its group. When SQLite gives up the whole
+//! transaction in the middle (full disk, I/O error), or can't commit it, the closures are run again one by one, so
+//! that only those fail that must. After a failed sync nobody knows what is on the disk: the group is told so, and
+//! everything closes and opens again.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::feed::{Feed, Topic};
+use crate::ids::Ids;
+use crate::job::{Job, Verdict};
+use crate::queue::lock;
+use crate::schema;
+use crate::wal::{Bell, Wal};
+use crate::{Error, Result, Tx, params};
+
+pub(crate) type WriteJob = Box<dyn Job<Tx>>;
+
+/// Where closures wait: delivery before bulk.
+pub(crate) struct Lanes {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+struct State {
+    delivery: VecDeque<WriteJob>,
+    bulk: VecDeque<WriteJob>,
+    /// Groups of delivery since the last bulk closure ran.
+    passed: u32,
+    /// Something is due though no closure waits.
+    poked: bool,
+    open: bool,
+}
+
+/// So many groups go before a waiting bulk closure, then it goes: it waits, but not for ever.
+const BULK_PATIENCE: u32 = 16;
+
+impl Lanes {
+    pub(crate) fn new() -> Self {
+        let state =
+            State { delivery: VecDeque::new(), bulk: VecDeque::new(), passed: 0, poked: false, open: true };
+        Self { state: Mutex::new(state), wake: Condvar::new() }
+    }
+
+    /// Puts a closure in; answers it at once when the lanes are closed.
+    pub(crate) fn push(&self, job: WriteJob, bulk: bool) {
+        let mut state = lock(&self.state);
+        if !state.open {
+            drop(state);
+            return job.answer(Err(Error::Closed));
+        }
+        if bulk {
+            state.bulk.push_back(job)
+        } else {
+            state.delivery.push_back(job)
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Has the writer look at what is due.
+    pub(crate) fn poke(&self) {
+        lock(&self.state).poked = true;
+        self.wake.notify_one();
+    }
+
+    /// Takes no more closures; those that wait will still run.
+    pub(crate) fn close(&self) {
+        lock(&self.state).open = false;
+        self.wake.notify_one();
+    }
+
+    /// The next group, at most `most` closures; false once closed and empty.
+    fn next(&self, most: usize, group: &mut Vec<WriteJob>) -> bool {
+        let mut state = lock(&self.state);
+        loop {
+            let overdue = state.passed >= BULK_PATIENCE || state.delivery.is_empty();
+            if overdue && let Some(job) = state.bulk.pop_front() {
+                state.passed = 0;
+                group.push(job);
+                return true;
+            }
+            if !state.delivery.is_empty() {
+                state.passed += u32::from(!state.bulk.is_empty());
+                let many = state.delivery.len().min(most);
+                group.extend(state.delivery.drain(..many));
+                return true;
+            }
+            if std::mem::take(&mut state.poked) {
+                return true;
+            }
+            if !state.open {
+                return false;
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// The writer thread's state.
+pub(crate) struct Writer {
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) wal: Arc<Wal>,
+    pub(crate) ids: Arc<Ids>,
+    pub(crate) feed: Feed,
+    pub(crate) bell: Bell,
+    pub(crate) rehearse: bool,
+    pub(crate) tx: Option<Tx>,
+    /// Why the store is closed, and when to try again.
+    pub(crate) broken: Option<(Error, Instant)>,
+}
+
+/// A group that did not commit.
+enum Failed {
+    /// Nothing of it remains, for certain; singly it may go. `refused`: the closure under which it happened answers an
+    /// error of its own.
+    Undone { error: Error, refused: bool },
+    /// Nothing of it was acknowledged, and nobody knows whether it will be found after all.
+    Unknown(Error),
+}
+
+/// How long a store that could not reopen waits before it tries again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+
+impl Writer {
+    /// Runs until the lanes are closed and empty.
+    pub(crate) fn serve(mut self) {
+        // Should the loop ever panic, nobody may wait for ever.
+        struct Closing(Arc<Lanes>);
+        impl Drop for Closing {
+            fn drop(&mut self) {
+                self.0.close();
+                let mut left = Vec::new();
+                while self.0.next(usize::MAX, &mut left) {
+                    answer_all(&mut left, &Err(Error::Closed));
+                }
+            }
+        }
+        let _closing = Closing(self.lanes.clone());
+        let mut group = Vec::new();
+        while self.lanes.next(self.wal.database.tuning.group, &mut group) {
+            self.commit(&mut group);
+            self.care_for_log();
+        }
+    }
+
+    /// Commits a group, or each of its closures by itself, and answers them.
+    fn commit(&mut self, group: &mut Vec<WriteJob>) {
+        let mut outcomes = Vec::with_capacity(group.len());
+        let mut events = Vec::new();
+        match self.attempt(group, &mut outcomes, &mut events) {
+            Ok(()) => {
+                for (job, outcome) in group.drain(..).zip(outcomes) {
+                    answer(job, outcome);
+                }
+                self.feed.publish(&mut events);
+            }
+            Err(Failed::Undone { error, .. }) if group.len() > 1 => {
+                tracing::warn!(error = %error, closures = group.len(), "a group failed and runs again singly");
+                self.close_after(&error);
+                let mut single = Vec::with_capacity(1);
+                for job in group.drain(..) {
+                    single.push(job);
+                    self.commit(&mut single);
+                }
+            }
+            Err(Failed::Undone { error, refused }) => {
+                self.close_after(&error);
+                // The closure's own error stands: it tells its caller more than we can.
+                answer_all(group, &if refused { Ok(()) } else { Err(error) });
+            }
+            Err(Failed::Unknown(error)) => {
+                tracing::error!(error = %error, closures = group.len(), "a commit failed; the store opens again");
+                self.tx = None;
+                answer_all(group, &Err(error));
+            }
+        }
+    }
+
+    /// Runs a group in one transaction.
+    fn attempt(
+        &mut self,
+        group: &mut [WriteJob],
+        outcomes: &mut Vec<Result<()>>,
+        events: &mut Vec<Topic>,
+    ) -> Result<(), Failed> {
+        let rehearse = self.rehearse;
+        let ids = self.ids.clone();
+        let tx = self.open().map_err(|error| Failed::Undone { error, refused: false })?;
+        tx.take_failure();
+        let begun = tx.word("BEGIN IMMEDIATE").and_then(|()| {
+            let due = ids.due();
+            if let Some(end) = due {
+                tx.execute(&schema::LEASE_BLOCK, params![end])?;
+            }
+            Ok(due)
+        });
+        let lease = match begun {
+            Ok(lease) => lease,
+            Err(error) => return Err(undo(tx, error, false)),
+        };
+        for job in group.iter_mut() {
+            let (outcome, refused) = run(tx, job, rehearse);
+            if tx.conn().is_autocommit() {
+                let error = tx.take_failure().or(outcome.err());
+                let error = error.unwrap_or_else(|| Error::Bug("the group was rolled back".into()));
+                return Err(undo(tx, error, refused));
+            }
+            outcomes.push(outcome);
+            events.append(tx.events());
+        }
+        self.finish()?;
+        if let Some(end) = lease {
+            self.ids.leased(end);
+        }
+        Ok(())
+    }
+
+    /// COMMIT
+    fn finish(&mut self) -> Result<(), Failed> {
+        let Some(tx) = &mut self.tx else {
+            return Err(Failed::Unknown(Error::Closed));
+        };
+        let committed = tx.word("COMMIT");
+        #[cfg(test)]
+        let committed = committed.and_then(|()| self.wal.database.tuning.faults.commit());
+        match committed {
+            Ok(()) => Ok(()),
+            // Frames were not all written, so no commit mark was.
+            Err(error @ Error::Full) => Err(undo(tx, error, false)),
+            Err(error) => {
+                let _ = undo(tx, error.clone(), false);
+                Err(Failed::Unknown(error))
+            }
+        }
+    }
+
+    /// The connection, opened again if it was closed.
+    fn open(&mut self) -> Result<&mut Tx> {
+        if self.wal.suspect.load(Ordering::Acquire) {
+            self.tx = None;
+        }
+        if self.tx.is_none() {
+            if let Some((error, until)) = &self.broken
+                && Instant::now() < *until
+            {
+                return Err(error.clone());
+            }
+            match self.wal.reopen() {
+                Ok(conn) => {
+                    tracing::info!("the store is open again");
+                    self.broken = None;
+                    self.tx = Some(Tx::new(conn));
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "the store can't be opened again");
+                    self.broken = Some((error.clone(), Instant::now() + REOPEN_PAUSE));
+                    return Err(error);
+                }
+            }
+        }
+        self.tx.as_mut().ok_or(Error::Closed)
+    }
+
+    fn close_after(&mut self, error: &Error) {
+        if error.wants_reopen() {
+            self.tx = None;
+        }
+    }
+
+    /// Between two groups: has the log written back, and begins it anew when it is too long.
+    fn care_for_log(&mut self) {
+        if !self.bell.check(&self.wal) {
+            return;
+        }
+        let Some(tx) = &self.tx else { return };
+        match self.wal.restart(tx.conn()) {
+            Ok(true) => {}
+            Ok(false) => self.bell.later(&self.wal),
+            Err(error) => {
+                tracing::error!(error = %error, "the write-ahead log could not be restarted");
+                self.bell.later(&self.wal);
+                self.close_after(&error);
+            }
+        }
+    }
+}
+
+/// Runs one closure in a savepoint. Answers what its caller is told besides its own result, and whether its own
+/// result is an error.
+fn run(tx: &mut Tx, job: &mut WriteJob, rehearse: bool) -> (Result<()>, bool) {
+    if rehearse {
+        let rehearsed = step(tx, job, true);
+        if rehearsed.0.is_err() || tx.conn().is_autocommit() {
+            return rehearsed;
+        }
+    }
+    step(tx, job, false)
+}
+
+fn step(tx: &mut Tx, job: &mut WriteJob, undo: bool) -> (Result<()>, bool) {
+    tx.take_failure();
+    tx.events().clear();
+    if let Err(error) = tx.word("SAVEPOINT closure") {
+        return (Err(error), false);
+    }
+    let ran = catch_unwind(AssertUnwindSafe(|| job.run(tx)));
+    let refused = matches!(ran, Ok(Verdict::Undo));
+    let outcome = match (ran, tx.failure()) {
+        (Err(_), _) => Err(Error::Panicked),
+        (Ok(Verdict::Keep), Some(error)) => Err(error),
+        (Ok(_), _) => Ok(()),
+    };
+    if tx.conn().is_autocommit() {
+        return (outcome, refused);
+    }
+    let ended = if undo || refused || outcome.is_err() {
+        tx.events().clear();
+        tx.word("ROLLBACK TO closure").and_then(|()| tx.word("RELEASE closure"))
+    } else {
+        tx.word("RELEASE closure")
+    };
+    tx.take_failure();
+    (outcome.and(ended), refused)
+}
+
+/// Ends a failed transaction, whatever is left of it.
+fn undo(tx: &mut Tx, error: Error, refused: bool) -> Failed {
+    if !tx.conn().is_autocommit() && tx.word("ROLLBACK").is_err() {
+        return Failed::Unknown(error);
+    }
+    tx.take_failure();
+    tx.events().clear();
+    Failed::Undone { error, refused }
+}
+
+fn answer(job: WriteJob, outcome: Result<()>) {
+    if catch_unwind(AssertUnwindSafe(|| job.answer(outcome))).is_err() {
+        tracing::error!("an answer panicked");
+    }
+}
+
+fn answer_all(jobs: &mut Vec<WriteJob>, outcome: &Result<()>) {
+    for job in jobs.drain(..) {
+        answer(job, outcome.clone());
+    }
+}

@@ -1,0 +1,97 @@
+//! `cargo xtask soak` and `cargo xtask bench` call this: one harness on the server that `$SEALPOST_BIN` names.
+
+use std::{io::Write, path::Path, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use sealpost_testkit::{
+    Dice, Server,
+    harness::{bench, flips, kill, markers, mbsync},
+};
+
+/// Runs one harness and prints its report. `SEALPOST_SEED` repeats a run.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    harness: Harness,
+}
+
+#[derive(Subcommand)]
+enum Harness {
+    /// Is anything lost when the server is killed?
+    Kill {
+        /// At the soak's size
+        #[arg(long)]
+        full: bool,
+    },
+    /// Is anything shown below the data folder?
+    Markers {
+        /// At the soak's size
+        #[arg(long)]
+        full: bool,
+    },
+    /// Is anything changed unseen?
+    Flips {
+        /// At the soak's size
+        #[arg(long)]
+        full: bool,
+    },
+    /// Does mbsync get back what it put in?
+    Mbsync {
+        /// At the soak's size
+        #[arg(long)]
+        full: bool,
+    },
+    /// How fast?
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Small messages, accepted and visible
+    Smtp {
+        /// Messages on all connections together
+        #[arg(long, default_value_t = 20_000)]
+        messages: u32,
+        /// Messages on one connection
+        #[arg(long, default_value_t = 3_000)]
+        single: u32,
+        /// Connections at once
+        #[arg(long, default_value_t = 20)]
+        connections: u32,
+        /// Bytes of body
+        #[arg(long, default_value_t = 1_000)]
+        body: usize,
+        /// Through port 25 from outside instead of submission
+        #[arg(long)]
+        inbound: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let harness = Cli::parse().harness;
+    match Server::program().and_then(|program| run(&program, &harness, Dice::from_env())) {
+        Ok(report) => ExitCode::from(u8::from(writeln!(std::io::stdout(), "{report}").is_err())),
+        // Standard output too: it is what the soak page keeps.
+        Err(error) => ExitCode::from(1 + u8::from(writeln!(std::io::stdout(), "{error:#}").is_err())),
+    }
+}
+
+fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> {
+    match harness {
+        Harness::Kill { full } => {
+            kill::run(program, if *full { kill::Size::FULL } else { kill::Size::SMALL }, dice)
+        }
+        Harness::Markers { full } => markers::run(program, if *full { 300 } else { 2 }, dice),
+        Harness::Flips { full } => flips::run(program, if *full { 3_000 } else { 60 }, dice),
+        Harness::Mbsync { full } => mbsync::run(program, if *full { 10_000 } else { 1_000 }, dice),
+        Harness::Bench { bench: Bench::Smtp { messages, single, connections, body, inbound } } => {
+            let (body, inbound) = (*body, *inbound);
+            let size =
+                bench::Size { single: *single, many: *messages, connections: *connections, body, inbound };
+            bench::smtp(program, size)
+        }
+    }
+}

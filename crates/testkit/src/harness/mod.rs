@@ -1,0 +1,12 @@
+//! The big questions, each with its size as a parameter.
+//!
+//! Each returns a report for people, or fails with what it saw and the seed that repeats it.
+
+pub mod bench;
+pub mod code;
+pub mod flips;
+pub mod kill;
+pub mod markers;
+pub mod mbsync;
+pub mod peers;
+pub mod people;

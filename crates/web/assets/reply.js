@@ -1,0 +1,29 @@
+// The reply form: lists the chosen files with the sum of their sizes, and says so before a too large upload begins.
+const files = document.querySelector('input[type=file][data-limit]');
+const hint = document.getElementById('files-hint');
+if (files && hint) {
+  const plain = hint.textContent;
+  const limit = Number(files.dataset.limit);
+  const size = new Intl.NumberFormat(document.documentElement.lang, {
+    style: 'unit', unit: 'megabyte', maximumFractionDigits: 1,
+  });
+  files.addEventListener('change', () => {
+    const all = [...files.files];
+    const sum = all.reduce((n, file) => n + file.size, 0);
+    const over = sum > limit;
+    files.setCustomValidity(over ? plain : '');
+    files.setAttribute('aria-invalid', String(over));
+    hint.textContent = all.length ? `${all.length} · ${size.format(sum / 1e6)}. ${plain}` : plain;
+    if (over) files.reportValidity();
+  });
+}
+
+// One press sends once.
+for (const form of document.querySelectorAll('form[data-once]')) {
+  form.addEventListener('submit', () => {
+    setTimeout(() => form.querySelectorAll('button').forEach((b) => { b.disabled = true; }), 0);
+  });
+}
+addEventListener('pageshow', (event) => {
+  if (event.persisted) location.reload();
+});
