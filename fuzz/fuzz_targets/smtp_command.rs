@@ -3,11 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../crates/smtp/src/codec/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "a target uses a part of the codec")]
-mod codec;
-
-use codec::{Command, Forward, parse};
+use sealpost_smtp::codec::{Command, Forward, parse};
 
 fuzz_target!(|data: &[u8]| {
     let command = parse(data);

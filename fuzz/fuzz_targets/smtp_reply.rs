@@ -3,11 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../crates/smtp/src/codec/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "a target uses a part of the codec")]
-mod codec;
-
-use codec::{Extensions, ReplyReader};
+use sealpost_smtp::codec::{Extensions, ReplyReader};
 
 fuzz_target!(|data: &[u8]| {
     let mut reader = ReplyReader::new();

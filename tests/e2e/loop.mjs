@@ -84,7 +84,7 @@ async function notice() {
 
 async function theReceipt() {
   const text = await until('a receipt in INBOX', () => inbox('pat@outside.example'));
-  const code = text.match(/\b(\d{3})[ -]?(\d{3})\b/);
+  const code = text.match(/\bCode: (\d{3}) ?(\d{3})\b/);
   const status = text.match(/https:\/\/localhost:\d+\/sent\/[a-z2-7]+/);
   assert.ok(code && status, text);
   say('alice has a receipt with a code, by curl over IMAP');

@@ -25,11 +25,7 @@ pub struct Services {
 /// nobody signs in before it.
 pub async fn serve(listener: Listener, services: Arc<Services>, stop: Stop) {
     let listener = listener.busy(b"* BYE There are too many connections; try again later\r\n");
-    listener
-        .serve(stop, move |stream, stop| {
-            session(stream, Arc::clone(&services), stop)
-        })
-        .await;
+    listener.serve(stop, move |stream, stop| session(stream, Arc::clone(&services), stop)).await;
 }
 
 /// Serves one connection to its end.

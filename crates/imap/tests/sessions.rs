@@ -4,10 +4,12 @@ mod world;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealpost_imap::{Services, session};
 use sealpost_model::Protocol;
-use sealpost_net::Stop;
+use sealpost_net::{Stop, Stopper};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use world::{World, speak};
 
 fn services(world: &World) -> Arc<Services> {
@@ -56,4 +58,80 @@ async fn every_read_of_content_is_in_the_log() {
     // ENVELOPE of two, and SUBJECT
     assert_eq!(count("read-summary"), 2, "{verbs:?}");
     assert_eq!(count("logout"), 1, "{verbs:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_who_says_nothing_is_sent_away() {
+    let world = World::new().await;
+    let (stream, mut wire) = world.connect(Protocol::Imap, true);
+    let session = tokio::spawn(session(stream, services(&world), Stop::never()));
+    assert!(world::hear(&mut wire).await.starts_with("* OK"));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    assert_eq!(world::hear(&mut wire).await, "* BYE You were silent for too long and are signed out");
+    session.await.expect("ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_the_server_and_of_an_access_are_told() {
+    let world = World::new().await;
+    let (stopper, stop) = Stopper::new(Duration::from_secs(1));
+    let mut wires = Vec::new();
+    for (number, idle) in [false, true].into_iter().enumerate() {
+        let stop = if number == 0 { stop.clone() } else { Stop::never() };
+        let (stream, mut wire) = world.connect(Protocol::Imap, true);
+        tokio::spawn(session(stream, services(&world), stop));
+        say(&mut wire, &format!("a1 LOGIN bob@clinic.test \"{}\"\r\n", world::PASSWORD)).await;
+        world::hear(&mut wire).await;
+        assert!(world::hear(&mut wire).await.starts_with("a1 OK"));
+        if idle {
+            say(&mut wire, "a2 IDLE\r\n").await;
+            assert_eq!(world::hear(&mut wire).await, "+ You will be told");
+        }
+        wires.push(wire);
+    }
+    stopper.stop();
+    assert_eq!(world::hear(&mut wires[0]).await, "* BYE The server is stopping; connect again in a moment");
+    world.disable_bob().await;
+    assert_eq!(world::hear(&mut wires[1]).await, "* BYE Your access was ended; sign in again");
+    let verbs = world.verbs().await;
+    assert_eq!(verbs.iter().filter(|verb| *verb == "logout").count(), 2, "{verbs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starttls_begins_anew_and_takes_nothing_along() {
+    let world = World::new().await;
+    let (server, client) = world.tls();
+    let begin = async |injected: &str| {
+        let (stream, mut wire) = world.connect_starttls(Protocol::Imap, &server);
+        tokio::spawn(session(stream, services(&world), Stop::never()));
+        assert!(world::hear(&mut wire).await.contains("STARTTLS LOGINDISABLED"));
+        say(&mut wire, &format!("a1 STARTTLS\r\n{injected}")).await;
+        let answer = world::hear(&mut wire).await;
+        (answer, wire)
+    };
+    // Sent ahead of the handshake: the connection is over.
+    let (answer, mut wire) = begin("a2 NOOP\r\n").await;
+    assert!(answer.is_empty() || answer.starts_with("a1 OK"), "{answer}");
+    assert_eq!(world::hear(&mut wire).await, "");
+
+    let (answer, wire) = begin("").await;
+    assert_eq!(answer, "a1 OK Begin TLS now");
+    let mut wire = world.secure(wire, &client).await;
+    for (said, heard) in [
+        ("a2 CAPABILITY\r\n", "* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE AUTH=PLAIN"),
+        ("", "a2 OK CAPABILITY completed"),
+        ("a3 STARTTLS\r\n", "a3 BAD The connection is encrypted already"),
+    ] {
+        say(&mut wire, said).await;
+        assert_eq!(world::hear(&mut wire).await, heard);
+    }
+    say(&mut wire, &format!("a4 LOGIN bob@clinic.test \"{}\"\r\n", world::PASSWORD)).await;
+    assert!(world::hear(&mut wire).await.starts_with("a4 OK"));
+}
+
+async fn say(wire: &mut (impl AsyncWrite + Unpin), text: &str) {
+    wire.write_all(text.as_bytes()).await.expect("is sent");
+    wire.flush().await.expect("is sent");
 }

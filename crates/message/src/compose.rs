@@ -254,16 +254,10 @@ fn people(people: &[Person<'_>]) -> String {
     people.iter().map(person).collect::<Vec<_>>().join(", ")
 }
 
-/// `msg-id` (RFC 5322 section 3.6.4), roughly: what can stand in a header.
+/// `msg-id`.
 fn id(id: &str) -> Result<&str, Error> {
-    let inner = id.strip_prefix('<').and_then(|i| i.strip_suffix('>'));
-    match inner {
-        Some(inner)
-            if (1..=900).contains(&inner.len())
-                && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>') =>
-        {
-            Ok(id)
-        }
+    match id.strip_prefix('<').and_then(|i| i.strip_suffix('>')) {
+        Some(inner) if crate::threads::is_id(inner) => Ok(id),
         _ => Err(Error::Compose("the Message-ID")),
     }
 }
@@ -335,7 +329,7 @@ mod tests {
         assert_eq!(display.html.len(), 1);
         assert_eq!(display.inline[0].part.cid(), Some("pic@x"));
         let names: Vec<_> = display.attachments.iter().filter_map(|a| a.part.file_name()).collect();
-        assert_eq!(names, ["r\u{e9}sum\u{e9}.pdf", "x.eml"]);
+        assert_eq!(names, ["r\u{e9}sum\u{e9}.pdf", "x.eml", "a.png"]);
         let part = display.attachments[0].part;
         assert_eq!(crate::decode::bytes(part.transfer(), part.body.of(&bytes)), [0; 100]);
         assert!(matches!(display.attachments[1].part.nested, Nested::Leaf));
@@ -350,6 +344,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn ids_that_were_read_can_be_written(value in "[<>a@ \r\n\u{e9}]{0,40}") {
+            for read in crate::threads::message_ids(value.as_bytes()) {
+                prop_assert!(id(&read).is_ok());
+            }
+        }
+
         #[test]
         fn nothing_breaks_out(subject in any::<String>(), text in any::<String>(), html in any::<Option<String>>(), name in any::<String>(), kind in "\\PC{0,20}", cid in any::<Option<String>>(), data in any::<Vec<u8>>()) {
             let file = Attachment { name: &name, content_type: &kind, cid: cid.as_deref(), data: &data };

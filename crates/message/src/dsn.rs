@@ -138,10 +138,7 @@ pub fn report(report: &Report<'_>) -> Result<Vec<u8>, Error> {
         return Err(Error::Compose("an empty list of recipients"));
     }
     let failed = report.recipients.iter().any(|r| r.action == Action::Failed);
-    let original = report
-        .original_id
-        .and_then(|id| threads::message_ids(id.as_bytes()).into_iter().next())
-        .filter(|id| id.bytes().all(|b| b.is_ascii_graphic()));
+    let original = report.original_id.and_then(|id| threads::message_ids(id.as_bytes()).into_iter().next());
     let to = [Person { name: None, address: report.to }];
     let references: Vec<String> = original.iter().cloned().collect();
     let head = Head {

@@ -1,14 +1,22 @@
 //! HTML from strangers: made safe to show, and turned into text.
 
+mod plain;
+mod tame;
+mod token;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
-use mail_parser::decoders::html::add_html_token;
+
+use crate::structure::Part;
+use crate::{decode, text};
+
+pub use plain::to_text;
 
 /// HTML beyond this many bytes is cut before it is looked at.
-pub const MAX_HTML: usize = 2 * 1024 * 1024;
+pub const MAX_HTML: usize = 1024 * 1024;
 
 /// Safe HTML for display: no script, style, form, frame or picture, nothing that is fetched when it is shown, no
 /// classes, ids or names. Links lead to `http`, `https` or `mailto`, open in a new tab and tell nobody where from.
@@ -16,13 +24,23 @@ pub const MAX_HTML: usize = 2 * 1024 * 1024;
 /// Show it in a sandboxed frame with a strict CSP all the same.
 pub fn sanitize(html: &str) -> String {
     static BUILDER: LazyLock<Builder<'static>> = LazyLock::new(|| builder(HashMap::new()));
-    BUILDER.clean(bounded(html)).to_string()
+    BUILDER.clean(&tame::tame(bounded(html))).to_string()
 }
 
 /// As [`sanitize`], and pictures that came with the message are shown: `images` maps a Content-ID (without angle
 /// brackets) to the URL of ours that serves it. All other pictures are dropped.
 pub fn sanitize_with_images(html: &str, images: &HashMap<String, String>) -> String {
-    builder(images.clone()).clean(bounded(html)).to_string()
+    builder(images.clone()).clean(&tame::tame(bounded(html))).to_string()
+}
+
+/// A text part's body as HTML, not sanitised yet: its own, or plain text with its lines kept. `body` is the part's bytes
+/// in the message.
+pub fn of(part: &Part, body: &[u8]) -> String {
+    let text = decode::text(part.transfer(), part.charset().as_deref(), body);
+    if part.is("text", "html") {
+        return text;
+    }
+    format!("<div>{}</div>", escape(&text).lines().collect::<Vec<_>>().join("<br>\n"))
 }
 
 /// Text with `&`, `<`, `>`, `"` and `'` escaped, for the text and attributes of HTML that we write.
@@ -41,267 +59,13 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// HTML as text: paragraphs and lines kept, list items marked, links' targets behind their text, everything that isn't
-/// text dropped. What comes out is plain text and must be escaped to be shown in a page.
-pub fn to_text(html: &str) -> String {
-    let mut text = Text::default();
-    let mut rest = bounded(html);
-    while !rest.is_empty() {
-        if let Some(hidden) = text.hidden.take() {
-            rest = behind(rest, hidden);
-            continue;
-        }
-        let (run, tail) = rest.split_at(rest.find('<').unwrap_or(rest.len()));
-        text.run(run);
-        rest = text.markup(tail);
-    }
-    text.close_link();
-    let mut out = text.out;
-    out.truncate(out.trim_end().len());
-    out
-}
-
-#[derive(Default)]
-struct Text {
-    out: String,
-    /// Something that isn't shown begins: its name.
-    hidden: Option<&'static str>,
-    pre: u32,
-    space: bool,
-    link: Option<(String, usize)>,
-}
-
-/// What is not text of the page.
-const HIDDEN: [&str; 8] = ["script", "style", "head", "title", "template", "noscript", "svg", "object"];
-
-/// What begins on a line of its own.
-const BLOCKS: [&str; 22] = [
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "center",
-    "dd",
-    "div",
-    "dl",
-    "dt",
-    "footer",
-    "form",
-    "header",
-    "li",
-    "nav",
-    "ol",
-    "pre",
-    "section",
-    "table",
-    "tr",
-    "ul",
-    "hr",
-    "fieldset",
-];
-
-/// What a blank line stands before and behind.
-const PARAGRAPHS: [&str; 7] = ["p", "h1", "h2", "h3", "h4", "h5", "h6"];
-
-impl Text {
-    fn run(&mut self, run: &str) {
-        let decoded = entities(run);
-        for c in decoded.chars() {
-            if self.pre > 0 && (c == '\n' || c == ' ') {
-                self.out.push(c);
-            } else if c.is_whitespace() && c != '\u{a0}' {
-                self.space = true;
-            } else {
-                if self.space && !self.out.is_empty() && !self.out.ends_with(['\n', ' ']) {
-                    self.out.push(' ');
-                }
-                self.space = false;
-                if !c.is_control() {
-                    self.out.push(if c == '\u{a0}' { ' ' } else { c });
-                }
-            }
-        }
-    }
-
-    /// Takes a comment, declaration or tag (`tail` begins with `<`) and gives what follows.
-    fn markup<'a>(&mut self, tail: &'a str) -> &'a str {
-        let Some(inner) = tail.strip_prefix('<') else { return tail };
-        if let Some(comment) = inner.strip_prefix("!--") {
-            return comment.split_once("-->").map_or("", |(_, rest)| rest);
-        }
-        let (closing, named) = match inner.strip_prefix('/') {
-            Some(named) => (true, named),
-            None => (false, inner),
-        };
-        if !named.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!' || c == '?') {
-            self.run("&lt;");
-            return inner;
-        }
-        let end = tag_end(named);
-        let tag = named.get(..end).unwrap_or_default();
-        let rest = named.get(end + 1..).unwrap_or_default();
-        let name_end = tag.find(|c: char| c.is_ascii_whitespace() || c == '/').unwrap_or(tag.len());
-        let name = tag.get(..name_end).unwrap_or_default().to_ascii_lowercase();
-        self.tag(&name, closing, tag);
-        rest
-    }
-
-    fn tag(&mut self, name: &str, closing: bool, tag: &str) {
-        if !closing && let Some(hidden) = HIDDEN.iter().find(|h| **h == name) {
-            if !tag.ends_with('/') {
-                self.hidden = Some(hidden);
-            }
-            return;
-        }
-        match name {
-            "br" => self.out.push('\n'),
-            "td" | "th" if !closing => self.space = true,
-            "li" if !closing => {
-                self.line();
-                self.out.push_str("- ");
-            }
-            "a" if closing => self.close_link(),
-            "a" => {
-                self.close_link();
-                self.link =
-                    attribute(tag, "href").filter(|href| is_link(href)).map(|href| (href, self.out.len()));
-            }
-            "img" => {
-                if let Some(alt) = attribute(tag, "alt") {
-                    self.run(&escape(&alt));
-                }
-            }
-            _ if BLOCKS.contains(&name) => self.line(),
-            _ if PARAGRAPHS.contains(&name) => self.paragraph(),
-            _ => {}
-        }
-        if name == "pre" {
-            self.pre = if closing { self.pre.saturating_sub(1) } else { self.pre + 1 };
-        }
-    }
-
-    fn close_link(&mut self) {
-        let Some((href, from)) = self.link.take() else { return };
-        let shown = self.out.get(from..).unwrap_or_default().trim();
-        let target = href.strip_prefix("mailto:").unwrap_or(&href);
-        if !shown.is_empty() && shown != target && shown.trim_end_matches('/') != href.trim_end_matches('/') {
-            self.out.push_str(" <");
-            self.out.push_str(target);
-            self.out.push('>');
-        }
-    }
-
-    fn line(&mut self) {
-        self.space = false;
-        if !self.out.is_empty() && !self.out.ends_with('\n') {
-            self.out.push('\n');
-        }
-    }
-
-    fn paragraph(&mut self) {
-        self.line();
-        if !self.out.is_empty() && !self.out.ends_with("\n\n") {
-            self.out.push('\n');
-        }
-    }
-}
-
-/// What follows an element that isn't shown: from its closing tag on. A page may forget `</head>`.
-fn behind<'a>(text: &'a str, hidden: &str) -> &'a str {
-    let starts = |tail: &str, front: &str, name: &str| {
-        tail.strip_prefix(front)
-            .and_then(|t| t.get(..name.len()))
-            .is_some_and(|t| t.eq_ignore_ascii_case(name))
-    };
-    let mut rest = text;
-    while let Some(at) = rest.find('<') {
-        rest = rest.get(at..).unwrap_or_default();
-        if starts(rest, "</", hidden) || (hidden == "head" && starts(rest, "<", "body")) {
-            return rest;
-        }
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    ""
-}
-
-/// Where a tag ends: at the `>` that stands in no quotes, or at the end of the text.
-fn tag_end(tag: &str) -> usize {
-    let mut quote = None;
-    for (at, b) in tag.bytes().enumerate() {
-        match (quote, b) {
-            (None, b'>') => return at,
-            // Only a quote behind `=` opens a value; a stray one is part of the tag.
-            (None, b'"' | b'\'') if tag.get(..at).is_some_and(|t| t.trim_end().ends_with('=')) => {
-                quote = Some(b)
-            }
-            (Some(q), b) if q == b => quote = None,
-            _ => {}
-        }
-        if at > 16 * 1024 {
-            return at;
-        }
-    }
-    tag.len()
-}
-
-/// An attribute's value, entities decoded.
-fn attribute(tag: &str, name: &str) -> Option<String> {
-    let lower = tag.to_ascii_lowercase();
-    let mut from = 0;
-    while let Some(at) = lower.get(from..)?.find(name).map(|at| at + from) {
-        from = at + name.len();
-        let preceded = lower.get(..at)?.ends_with(|c: char| c.is_ascii_whitespace() || c == '"' || c == '\'');
-        let Some(value) = tag.get(from..)?.trim_start().strip_prefix('=').filter(|_| preceded) else {
-            continue;
-        };
-        let value = value.trim_start();
-        let raw = match value.chars().next() {
-            Some(q @ ('"' | '\'')) => value.get(1..)?.split(q).next()?,
-            _ => value.split(|c: char| c.is_ascii_whitespace()).next()?,
-        };
-        return Some(entities(raw).trim().to_owned());
-    }
-    None
-}
-
+/// Whether it is a target that a link of a mail may have.
 fn is_link(href: &str) -> bool {
     ["http://", "https://", "mailto:"]
         .iter()
         .any(|p| href.get(..p.len()).is_some_and(|h| h.eq_ignore_ascii_case(p)))
         && href.len() <= 2000
         && !href.contains(char::is_whitespace)
-}
-
-/// `&amp;`, `&#8364;`, `&eacute;`, ... as characters.
-fn entities(text: &str) -> Cow<'_, str> {
-    if !text.contains('&') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('&') {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let end = from.bytes().take(34).position(|b| b == b';').filter(|end| {
-            *end > 1
-                && from
-                    .as_bytes()
-                    .get(1..*end)
-                    .is_some_and(|e| e.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'#'))
-        });
-        match end {
-            Some(end) => {
-                add_html_token(&mut out, from.as_bytes().get(..=end).unwrap_or_default(), false);
-                rest = from.get(end + 1..).unwrap_or_default();
-            }
-            None => {
-                out.push('&');
-                rest = from.get(1..).unwrap_or_default();
-            }
-        }
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
 }
 
 /// The elements that show something and do nothing.
@@ -365,6 +129,31 @@ const TAGS: [&str; 57] = [
     "var",
 ];
 
+/// The attributes that any of them may have; [`builder`] says which may have which.
+const ATTRIBUTES: [&str; 21] = [
+    "align",
+    "alt",
+    "bgcolor",
+    "border",
+    "cellpadding",
+    "cellspacing",
+    "color",
+    "colspan",
+    "dir",
+    "height",
+    "href",
+    "lang",
+    "rowspan",
+    "size",
+    "span",
+    "src",
+    "start",
+    "title",
+    "type",
+    "valign",
+    "width",
+];
+
 fn builder(images: HashMap<String, String>) -> Builder<'static> {
     let set = |names: &[&'static str]| names.iter().copied().collect::<HashSet<_>>();
     let mut tags = set(&TAGS);
@@ -394,25 +183,7 @@ fn builder(images: HashMap<String, String>) -> Builder<'static> {
         .tags(tags)
         .tag_attributes(attributes)
         .generic_attributes(set(&["lang", "dir", "title"]))
-        .clean_content_tags(set(&[
-            "script",
-            "style",
-            "title",
-            "head",
-            "template",
-            "noscript",
-            "iframe",
-            "object",
-            "embed",
-            "svg",
-            "math",
-            "select",
-            "textarea",
-            "noembed",
-            "noframes",
-            "xmp",
-            "plaintext",
-        ]))
+        .clean_content_tags(token::HIDDEN.into_iter().collect())
         .url_schemes(schemes)
         // The filter below lets nothing relative pass but our own picture URLs.
         .url_relative(UrlRelative::PassThrough)
@@ -432,14 +203,7 @@ fn builder(images: HashMap<String, String>) -> Builder<'static> {
 
 /// At most [`MAX_HTML`] bytes of it.
 fn bounded(html: &str) -> &str {
-    if html.len() <= MAX_HTML {
-        return html;
-    }
-    let mut end = MAX_HTML;
-    while !html.is_char_boundary(end) {
-        end -= 1;
-    }
-    html.get(..end).unwrap_or_default()
+    text::front(html, MAX_HTML)
 }
 
 #[cfg(test)]
@@ -500,6 +264,46 @@ mod tests {
     }
 
     #[test]
+    fn sloppy_html_keeps_its_shape() {
+        for (html, clean) in [
+            ("<p>a<p>b", "<p>a</p><p>b</p>"),
+            ("<ul><li>a<li>b<ul><li>c</ul></ul>", "<ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>"),
+            ("<b><i>x</b>y</i>", "<b><i>x</i></b>y"),
+            (
+                "<table><tr><td>a<td>b<tr><td>c</table>",
+                "<table><tbody><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></tbody></table>",
+            ),
+            ("</div>x</p>", "x"),
+            ("<P ALIGN=left>x", "<p align=\"left\">x</p>"),
+            ("<p align=\"a&quot;b\">x</p>", "<p align=\"a&quot;b\">x</p>"),
+            ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
+            ("<o:p>x</o:p>", "x"),
+        ] {
+            assert_eq!(sanitize(html), clean, "{html}");
+        }
+    }
+
+    /// A tree builder without bounds takes half a minute for this.
+    #[test]
+    fn depth_is_bounded() {
+        for unit in [
+            "<div>",
+            "<div><table><tr><td></div></table>",
+            "<b><p>",
+            "<ul><li><div>",
+            "<a href=x><font color=y>",
+        ] {
+            let clean = sanitize(&unit.repeat(100_000 / unit.len()));
+            let depth = clean.split('<').scan(0_i64, |depth, tag| {
+                let opens = tag.starts_with(|c: char| c.is_ascii_alphabetic());
+                *depth += i64::from(opens) - i64::from(tag.starts_with('/'));
+                Some(*depth)
+            });
+            assert!(depth.max().unwrap_or(0) <= 220, "{unit}");
+        }
+    }
+
+    #[test]
     fn becomes_text() {
         for (html, text) in [
             ("<p>One</p><p>Two<br>lines</p>", "One\n\nTwo\nlines"),
@@ -508,7 +312,13 @@ mod tests {
                 "a <b> & \u{e9} \u{20ac} A  x &bogus; & y",
             ),
             ("<head><title>t</title></head><body>shown</body>", "shown"),
-            ("<head><title>t<body>shown", "shown"),
+            ("<head><title>t<body>shown", ""),
+            ("<head><meta x><p>shown", "shown"),
+            ("<!-->shown<!--->, <!--no--!>too", "shown, too"),
+            ("<![if !mso]>shown<![endif]></ no>", "shown"),
+            ("<p>one<p title='>'>two", "one\n\ntwo"),
+            ("<table><tr><td>a<td>b<tr><td>c</table>", "a b\nc"),
+            ("ends <a href=\"", "ends"),
             ("<head><meta x><body>shown", "shown"),
             ("<style>p{}</style><script>if(a<b){}</script>x", "x"),
             ("<ul><li>one</li><li>two</li></ul>", "- one\n- two"),

@@ -232,10 +232,7 @@ fn one_line(text: &str) -> String {
 }
 
 fn is_id(id: &str) -> bool {
-    id.len() <= 900
-        && id.strip_prefix('<').and_then(|i| i.strip_suffix('>')).is_some_and(|i| {
-            !i.is_empty() && i.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
-        })
+    id.strip_prefix('<').and_then(|i| i.strip_suffix('>')).is_some_and(threads::is_id)
 }
 
 #[cfg(test)]

@@ -136,16 +136,19 @@ pub enum Section {
     Mime,
 }
 
-/// What to show of a message and in which order (see [`Structure::display`]).
+/// What to show of a message (see [`Structure::display`]). Nothing of the message is missing from it.
 #[derive(Clone, Default)]
 pub struct Display<'a> {
-    /// The `text/plain` parts that make the message's text.
+    /// All of its text in its order; of alternatives the plain one. A part of it may be HTML: read it with
+    /// [`text::of`](crate::text::of).
     pub text: Vec<Numbered<'a>>,
-    /// The `text/html` parts that make the message's text, alternative to `text` or following it.
+    /// The same with the HTML of alternatives; empty when there is no HTML at all. A part of it may be plain: read it
+    /// with [`html::of`](crate::html::of).
     pub html: Vec<Numbered<'a>>,
-    /// What has a Content-ID inside `multipart/related`: pictures within the HTML.
+    /// Pictures that the HTML may show by their Content-ID.
     pub inline: Vec<Numbered<'a>>,
-    /// All else: a file to fetch. A nested message is one file.
+    /// All else, files to fetch, and behind them the pictures in `inline`, because a text shows none. A nested message
+    /// is one file.
     pub attachments: Vec<Numbered<'a>>,
 }
 
@@ -241,23 +244,66 @@ impl Structure {
     /// Sorts the leaves into what a person reads and what they fetch.
     pub fn display(&self) -> Display<'_> {
         let mut display = Display::default();
-        let mut related = Vec::new();
-        mark_related(&self.root, false, &mut related);
-        for (leaf, related) in self.leaves().into_iter().zip(related) {
-            let part = leaf.part;
-            let inline = part.disposition.as_ref().is_some_and(|d| d.kind == "inline");
-            let file = part.is_attachment() || (part.file_name().is_some() && !inline);
-            if related && part.id.is_some() && part.kind == "image" && !part.is_attachment() {
-                display.inline.push(leaf);
-            } else if !file && part.is("text", "html") {
-                display.html.push(leaf);
-            } else if !file && part.is("text", "plain") {
-                display.text.push(leaf);
-            } else {
-                display.attachments.push(leaf);
-            }
+        display.add(&self.root, &mut Vec::new(), false);
+        display.attachments.extend(display.inline.iter().cloned());
+        if !display.html.iter().any(|n| n.part.is("text", "html")) {
+            display.html.clear();
+            display.inline.clear();
         }
         display
+    }
+}
+
+impl<'a> Display<'a> {
+    /// Sorts a part and what is in it; `related`: inside of `multipart/related`.
+    fn add(&mut self, part: &'a Part, number: &mut Vec<u32>, related: bool) {
+        let Nested::Multipart(parts) = &part.nested else {
+            let number = if number.is_empty() { vec![1] } else { number.clone() };
+            return self.leaf(Numbered { number, part }, related);
+        };
+        let related = related || part.subtype == "related";
+        if part.subtype != "alternative" {
+            for (n, part) in (1..).zip(parts) {
+                number.push(n);
+                self.add(part, number, related);
+                number.pop();
+            }
+            return;
+        }
+        let mut ways: Vec<Self> = Vec::with_capacity(parts.len());
+        for (n, part) in (1..).zip(parts) {
+            let mut way = Self::default();
+            number.push(n);
+            way.add(part, number, related);
+            number.pop();
+            self.inline.append(&mut way.inline);
+            self.attachments.append(&mut way.attachments);
+            ways.push(way);
+        }
+        // The last alternative is the richest (RFC 2046 section 5.1.4); an empty one is none.
+        let is_html = |n: &Numbered<'_>| n.part.is("text", "html");
+        let text = ways.iter().find(|w| !w.text.is_empty() && !w.text.iter().any(is_html));
+        let rich = ways.iter().rfind(|w| w.html.iter().any(is_html));
+        if let Some(way) = text.or(rich) {
+            self.text.extend(way.text.iter().cloned());
+        }
+        if let Some(way) = rich.or(text) {
+            self.html.extend(way.html.iter().cloned());
+        }
+    }
+
+    fn leaf(&mut self, leaf: Numbered<'a>, related: bool) {
+        let part = leaf.part;
+        let inline = part.disposition.as_ref().is_some_and(|d| d.kind == "inline");
+        let file = part.is_attachment() || (part.file_name().is_some() && !inline);
+        if related && part.id.is_some() && part.kind == "image" && !part.is_attachment() {
+            self.inline.push(leaf);
+        } else if file || !(part.is("text", "plain") || part.is("text", "html")) {
+            self.attachments.push(leaf);
+        } else if !part.body.is_empty() {
+            self.text.push(leaf.clone());
+            self.html.push(leaf);
+        }
     }
 }
 
@@ -370,17 +416,6 @@ fn nth(parts: &[Part], n: u32) -> Option<&Part> {
     parts.get(usize::try_from(n.checked_sub(1)?).ok()?)
 }
 
-/// For each leaf, in order: whether a `multipart/related` is around it.
-fn mark_related(part: &Part, related: bool, out: &mut Vec<bool>) {
-    match &part.nested {
-        Nested::Multipart(parts) => {
-            let related = related || part.subtype == "related";
-            parts.iter().for_each(|p| mark_related(p, related, out));
-        }
-        _ => out.push(related),
-    }
-}
-
 /// A format byte, then postcard.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let start = vec![FORMAT];
@@ -394,5 +429,83 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error
             _ => Err(Error::Stored),
         },
         _ => Err(Error::Stored),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan;
+
+    /// Multiparts as `subtype(..)`, leaves by a letter.
+    fn write(tree: &str, out: &mut String) {
+        let mut number = 0;
+        let mut open = Vec::new();
+        let mut rest = tree;
+        while let Some(c) = rest.chars().next() {
+            if let Some(&n) = open.last()
+                && c != ')'
+                && c != ' '
+            {
+                out.push_str(&format!("\r\n--b{n}.\r\n"));
+            }
+            let (subtype, tail) = match rest.split_once('(') {
+                Some((word, tail)) if word.chars().all(|c| c.is_ascii_lowercase()) => (Some(word), tail),
+                _ => (None, rest.get(1..).unwrap_or_default()),
+            };
+            rest = tail;
+            match (subtype, c) {
+                (Some(subtype), _) => {
+                    number += 1;
+                    open.push(number);
+                    out.push_str(&format!("Content-Type: multipart/{subtype}; boundary=b{number}.\r\n\r\n"));
+                }
+                (_, ')') => {
+                    let n = open.pop().unwrap();
+                    out.push_str(&format!("\r\n--b{n}.--\r\n"));
+                }
+                (_, 'T') => out.push_str("Content-Type: text/plain\r\n\r\nT"),
+                (_, 'E') => out.push_str("Content-Type: text/plain\r\n\r\n"),
+                (_, 'H') => out.push_str("Content-Type: text/html\r\n\r\nH"),
+                (_, 'P') => out.push_str("Content-Type: image/png\r\nContent-ID: <p>\r\n\r\nP"),
+                (_, 'F') => out.push_str("Content-Type: text/plain; name=f\r\n\r\nF"),
+                (_, 'C') => out.push_str("Content-Type: text/calendar\r\n\r\nC"),
+                (_, 'M') => out.push_str("Content-Type: message/rfc822\r\n\r\nSubject: m\r\n\r\nM"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_from_display() {
+        for (tree, text, html, attachments) in [
+            ("T", "T", "", ""),
+            ("H", "H", "H", ""),
+            ("alternative(T H)", "T", "H", ""),
+            ("alternative(T related(H P))", "T", "H", "P"),
+            ("related(alternative(T H) P)", "T", "H", "P"),
+            ("mixed(alternative(T H) F P)", "T", "H", "FP"),
+            ("mixed(H T)", "HT", "HT", ""),
+            ("mixed(T H)", "TH", "TH", ""),
+            ("mixed(T P T)", "TT", "", "P"),
+            ("alternative(E H C)", "H", "H", "C"),
+            ("alternative(T C)", "T", "", "C"),
+            ("related(T P)", "T", "", "P"),
+            ("mixed(T M)", "T", "", "M"),
+            ("signed(mixed(alternative(T H) F) F)", "T", "H", "FF"),
+            ("alternative(T mixed(H F H))", "T", "HH", "F"),
+        ] {
+            let mut message = String::new();
+            write(tree, &mut message);
+            let structure = scan(message.as_bytes()).structure;
+            let display = structure.display();
+            let show = |parts: &[Numbered<'_>]| -> String {
+                let last = |n: &Numbered<'_>| n.part.body.of(message.as_bytes()).last().copied();
+                parts.iter().filter_map(last).map(char::from).collect()
+            };
+            assert_eq!(show(&display.text), text, "text of {tree}");
+            assert_eq!(show(&display.html), html, "html of {tree}");
+            assert_eq!(show(&display.attachments), attachments, "attachments of {tree}");
+        }
     }
 }

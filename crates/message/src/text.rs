@@ -40,16 +40,22 @@ pub fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
-    let mut end = most.saturating_sub('\u{2026}'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let kept = text.get(..end).unwrap_or_default();
+    let kept = front(text, most.saturating_sub('\u{2026}'.len_utf8()));
+    let end = kept.len();
     let kept = match kept.rfind(' ') {
         Some(at) if at + 30 > end => kept.get(..at).unwrap_or_default(),
         _ => kept,
     };
     format!("{kept}\u{2026}")
+}
+
+/// The first `most` bytes or a little less, so that no character is cut.
+pub(crate) fn front(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// A text as it is quoted in an answer: `> ` in front of each line, trailing blank lines dropped.

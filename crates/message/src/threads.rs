@@ -5,8 +5,8 @@ use crate::{decode, words};
 /// At most this many ids are taken from one field, the newest (last) ones and the first.
 const MAX_IDS: usize = 100;
 
-/// The message ids in a field, angle brackets included, in their order. Where nobody wrote brackets, words with an `@`
-/// are taken.
+/// The message ids in a field, angle brackets included, in their order; each of them can stand in a header of ours. Where
+/// nobody wrote brackets, words with an `@` are taken.
 pub fn message_ids(value: &[u8]) -> Vec<String> {
     let text = decode::guess(value);
     let mut ids = Vec::new();
@@ -15,14 +15,14 @@ pub fn message_ids(value: &[u8]) -> Vec<String> {
         let Some((id, after)) = from.split_once('>') else { break };
         rest = after;
         let id: String = id.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
-        if !id.is_empty() && id.len() <= 900 && !id.contains('<') {
+        if is_id(&id) {
             ids.push(format!("<{id}>"));
         }
     }
     if ids.is_empty() {
         ids = text
             .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|w| w.contains('@') && w.len() <= 900 && !w.contains(['<', '>']))
+            .filter(|w| w.contains('@') && is_id(w))
             .map(|w| format!("<{w}>"))
             .collect();
     }
@@ -30,6 +30,11 @@ pub fn message_ids(value: &[u8]) -> Vec<String> {
         ids.drain(1..=ids.len() - MAX_IDS);
     }
     ids
+}
+
+/// `id-left "@" id-right` (RFC 5322 section 3.6.4), roughly: what can stand between angle brackets in a header.
+pub(crate) fn is_id(inner: &str) -> bool {
+    (1..=900).contains(&inner.len()) && inner.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
 }
 
 /// `References` of an answer: those of the message answered, and its own id behind them; at most 20, the first kept.
@@ -46,8 +51,10 @@ pub fn references_for_reply(ancestors: &[String], id: Option<&str>) -> Vec<Strin
 /// `subject` is as in the message; it is decoded here.
 pub fn base_subject(subject: &str) -> (String, bool) {
     let decoded = words::decode(subject);
+    // Nobody's subject is longer, and what follows is quadratic.
     let collapsed = decoded.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut text = collapsed.as_str();
+    let collapsed = crate::text::front(&collapsed, 1000).trim_end();
+    let mut text = collapsed;
     let mut marked = false;
     loop {
         // (2) trailers

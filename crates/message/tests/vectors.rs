@@ -85,7 +85,7 @@ fn people_see_text_first_and_files_by_name() {
     assert_eq!(names(&display.text), ["1.1.1 part-1.1.1.txt"]);
     assert_eq!(names(&display.html), ["1.1.2 part-1.1.2.html"]);
     assert_eq!(names(&display.inline), ["1.2 image001.png"]);
-    assert_eq!(names(&display.attachments), ["2 an\u{e1}lisis 2026.pdf"]);
+    assert_eq!(names(&display.attachments), ["2 an\u{e1}lisis 2026.pdf", "1.2 image001.png"]);
     let part = display.text[0].part;
     assert_eq!(
         text::of(part, part.body.of(message)),

@@ -174,7 +174,8 @@ impl Command {
             Self::UserAdd | Self::UserDisable | Self::DomainAdd | Self::QueueRetry | Self::SessionEnd => {
                 &[Operator, TenantAdmin, SecurityOfficial]
             }
-            Self::UserPassword | Self::UserAppPassword => &[Operator, TenantAdmin, SecurityOfficial],
+            // Whoever sets a credential could use it: a person of the organisation does it, under their name.
+            Self::UserPassword | Self::UserAppPassword => &[TenantAdmin, SecurityOfficial],
             Self::PickupExpire => &[TenantAdmin, SecurityOfficial],
             Self::LogList | Self::SessionList => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
             Self::LogDetail => &[SecurityOfficial, Auditor],

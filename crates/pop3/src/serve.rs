@@ -19,11 +19,7 @@ pub struct Services {
 /// Serves POP3 on a listener until `stop`.
 pub async fn serve(listener: Listener, services: Arc<Services>, stop: Stop) {
     let listener = listener.busy(b"-ERR [SYS/TEMP] There are too many connections; try again later\r\n");
-    listener
-        .serve(stop, move |stream, stop| {
-            session(stream, Arc::clone(&services), stop)
-        })
-        .await;
+    listener.serve(stop, move |stream, stop| session(stream, Arc::clone(&services), stop)).await;
 }
 
 /// Serves one connection to its end.

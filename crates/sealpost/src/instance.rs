@@ -108,7 +108,10 @@ impl Opened {
             Mode::Serve => Store::open(options, SCHEMAS)?,
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,
         };
-        let ring = Ring::open(&config.keys.ring, master.key(), &random)?;
+        let ring = match mode {
+            Mode::Serve => Ring::open(&config.keys.ring, master.key(), &random)?,
+            Mode::Look => Ring::look(&config.keys.ring, master.key())?,
+        };
         let keys = if new {
             Keys::create(store.clone(), ring, master).await?
         } else {

@@ -64,7 +64,7 @@ impl Outside {
         inbox.last += 1;
         let mail = Mail {
             id: inbox.last,
-            from: batch.from.to_string(),
+            from: sealpost_message::headers::get(&scanned.header, "From").map_or_else(String::new, |f| f.decoded()),
             to: recipient.to_owned(),
             subject: batch.facts.subject.clone(),
             text,

@@ -83,11 +83,6 @@ pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr
 }
 
 impl Bound {
-    /// The services behind the doors.
-    pub const fn instance(&self) -> &Instance {
-        &self.instance
-    }
-
     /// Serves until SIGINT or SIGTERM, then stops in order.
     pub async fn run(self) -> Result<()> {
         let Self { config, instance, doors, outside, .. } = self;
@@ -107,6 +102,19 @@ impl Bound {
         });
         let (pickup, ending) = (instance.pickup.clone(), stop.clone());
         tasks.spawn(async move { pickup.run(async move { ending.stopping().await }).await });
+        let (identity, ending) = (instance.identity.clone(), stop.clone());
+        tasks.spawn(async move {
+            let mut minute = tokio::time::interval(Duration::from_secs(60));
+            loop {
+                tokio::select! {
+                    () = ending.stopping() => break,
+                    _ = minute.tick() => {}
+                }
+                if let Err(error) = identity.end_idle_sessions().await {
+                    tracing::error!(%error, "idle sessions could not be ended; they are refused all the same");
+                }
+            }
+        });
         tasks.spawn(control::serve(control::bind(&config)?, config.clone(), instance.clone(), stop.clone()));
         if let Some((outside, listener)) = outside {
             let ending = stop.clone();

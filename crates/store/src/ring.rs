@@ -42,6 +42,7 @@ use sealpost_crypto::{Cipher, Key, Random};
 use sealpost_model::{Fault, Id, LifeKeyId};
 use tokio::sync::oneshot;
 
+use disk::Disk;
 use page::Tree;
 use writer::{Job, Steps, Writer};
 
@@ -218,6 +219,13 @@ impl Ring {
     /// Opens the ring in `folder`: reads all of it, and finishes a destruction that was cut short.
     pub fn open(folder: &Path, master: &Key, random: &Random) -> Result<Self> {
         Self::open_with(folder, master, random, Steps::default())
+    }
+
+    /// Reads the ring in `folder` beside a process that has it open: keys can be had, none made or destroyed.
+    pub fn look(folder: &Path, master: &Key) -> Result<Self> {
+        let shared = Arc::<Shared>::default();
+        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(folder, master)?;
+        Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared }) })
     }
 
     fn open_with(folder: &Path, master: &Key, random: &Random, steps: Steps) -> Result<Self> {

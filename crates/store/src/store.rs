@@ -128,11 +128,10 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Opens a data folder that no server uses, to look at it: nothing is written, migrated or repaired. Several
-    /// programs may do so at once.
+    /// Opens a data folder to look at it, beside a server too: nothing is written, migrated or repaired.
     pub fn open_read_only(options: Options, schemas: &[&Schema]) -> Result<Self> {
         let tuning = Tuning::default();
-        let lock = Arc::new(Lock::shared(&options.data)?);
+        let lock = Arc::new(Lock::none(&options.data)?);
         let schemas = with_own(schemas);
         let database = database(&options.data, &schemas, tuning.clone());
         if !connection::exists(&database.path) {

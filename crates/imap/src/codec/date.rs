@@ -133,7 +133,9 @@ pub(super) fn date_time(c: &mut Cursor) -> Parsed<Time> {
     c.need(b'"', A_TIME)?;
     let zone = if west { -zone } else { zone };
     let seconds = hour * 3600 + minute * 60 + second - zone * 60;
-    Ok(Time::from_millis(i64::from(day.0) * DAY_MS + seconds * 1000))
+    let time = Time::from_millis(i64::from(day.0) * DAY_MS + seconds * 1000);
+    // At the ends of the calendar the zone may lead out of it.
+    if (1..=9999).contains(&Day::of(time).civil().0) { Ok(time) } else { c.expected(A_TIME) }
 }
 
 /// Two digits, at most `most`.

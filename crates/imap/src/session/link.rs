@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use sealpost_identity::{Identity, Login};
 use sealpost_net::{Stop, Stream};
+use sealpost_store::Watch;
 
 use super::reply::End;
 use crate::codec::{Body, Frame, Framer, Limits, LineFault, Writer};
@@ -21,16 +23,47 @@ pub(crate) struct Link {
     pub w: Writer,
     pub stop: Stop,
     patience: Duration,
+    guard: Option<Guard>,
+}
+
+/// Sees that a login that was ended (S48) does not live on in its connections.
+struct Guard {
+    watch: Watch,
+    identity: Identity,
+    login: Login,
+    /// Something ended, and it was not yet looked whether it was this.
+    due: bool,
+}
+
+impl Guard {
+    /// Returns when the login is good no more. May be dropped and called again: nothing is lost.
+    async fn ended(&mut self) {
+        loop {
+            if !self.due {
+                self.watch.changed().await;
+                self.due = true;
+            }
+            match self.identity.still_valid(&self.login).await {
+                Ok(false) => return,
+                Ok(true) => {}
+                // It can't be said now, and the log below says why.
+                Err(error) => tracing::warn!(%error, "can't check a login"),
+            }
+            self.due = false;
+        }
+    }
 }
 
 impl Link {
     pub fn new(stream: Stream, stop: Stop) -> Self {
         let framer = Framer::new(Limits::BEFORE_LOGIN);
-        Self { stream, framer, w: Writer::default(), stop, patience: BEFORE_LOGIN }
+        Self { stream, framer, w: Writer::default(), stop, patience: BEFORE_LOGIN, guard: None }
     }
 
     /// From now on somebody is signed in.
-    pub fn signed_in(&mut self) {
+    pub fn signed_in(&mut self, identity: &Identity, login: &Login) {
+        let (watch, identity, login) = (identity.watch_sessions(), identity.clone(), login.clone());
+        self.guard = Some(Guard { watch, identity, login, due: false });
         self.framer.limit(Limits::AFTER_LOGIN);
         self.patience = AUTOLOGOUT;
     }
@@ -73,8 +106,15 @@ impl Link {
             // A client that idles shall not hold the largest buffer it ever filled.
             self.framer.input = BytesMut::new();
         }
+        let ended = async {
+            match &mut self.guard {
+                Some(guard) => guard.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
+            () = ended => return Err(End::Revoked),
             more = self.stream.more(self.patience) => more?,
             () = self.stop.stopping() => return Err(End::Stopping),
         }

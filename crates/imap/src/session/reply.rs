@@ -84,6 +84,8 @@ pub(crate) enum End {
     Idle,
     /// The server stops.
     Stopping,
+    /// The person's access, or the password that was used, was ended (S48).
+    Revoked,
     /// Too many commands that were none, or too many wrong passwords.
     Abuse,
     /// The open folder was deleted.
@@ -98,6 +100,7 @@ impl End {
             Self::Closed => "connection-closed",
             Self::Idle => "idle",
             Self::Stopping => "server-stopping",
+            Self::Revoked => "access-ended",
             Self::Abuse => "protocol-abuse",
             Self::FolderGone => "folder-deleted",
         }
@@ -110,6 +113,7 @@ impl End {
             Self::Closed => None,
             Self::Idle => Some("You were silent for too long and are signed out"),
             Self::Stopping => Some("The server is stopping; connect again in a moment"),
+            Self::Revoked => Some("Your access was ended; sign in again"),
             Self::Abuse => Some("That was too much; good bye"),
             Self::FolderGone => Some("The folder was deleted by another program; open another one"),
         }

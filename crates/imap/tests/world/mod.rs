@@ -8,14 +8,15 @@ use sealpost_crypto::{Key, Random};
 use sealpost_identity::{Identity, NewPerson, insert_person};
 use sealpost_mailbox::{Mailboxes, insert_account};
 use sealpost_model::{
-    AccountId, Address, Client, Domain, ManualClock, Protocol, Secret, TenantId, Time, TlsFacts, TlsVersion,
+    AccountId, Address, Client, Domain, ManualClock, PersonId, Protocol, Secret, SharedClock, TenantId, Time,
+    TlsFacts, TlsVersion,
 };
-use sealpost_net::Stream;
+use sealpost_net::{Hello, LocalCa, ServerTls, Stream, TlsClient, Verdict, trust_from_pem};
 use sealpost_policy::{Role, Roles};
 use sealpost_store::keys::{Keys, Master};
 use sealpost_store::ring::Ring;
 use sealpost_store::{Scope, Store};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "plum orbit kettle ninety";
@@ -28,6 +29,7 @@ pub struct World {
     pub identity: Identity,
     pub mailboxes: Mailboxes,
     pub tenant: TenantId,
+    pub bob: PersonId,
 }
 
 impl World {
@@ -81,7 +83,8 @@ impl World {
             account: Some(account),
         };
         let row = identity.prepare_person(new, &by).await.expect("a person");
-        let mailbox = mailboxes.new_account(account, tenant, row.person(), 10 << 20).await.expect("a mailbox");
+        let bob = row.person();
+        let mailbox = mailboxes.new_account(account, tenant, bob, 10 << 20).await.expect("a mailbox");
         store
             .write(Scope::account(account), move |tx| {
                 insert_account(tx, &mailbox).expect("writes the mailbox");
@@ -90,7 +93,7 @@ impl World {
             .await
             .expect("writes the person");
         identity.changed();
-        Self { _folder: folder, clock, audit, identity, mailboxes, tenant }
+        Self { _folder: folder, clock, audit, identity, mailboxes, tenant, bob }
     }
 
     /// A connection that seems to be encrypted, or not; the server's end and the client's.
@@ -102,13 +105,49 @@ impl World {
         (Stream::memory(theirs, client, None), ours)
     }
 
+    /// A certificate for `localhost`, and a client that trusts it.
+    pub fn tls(&self) -> (ServerTls, TlsClient) {
+        let clock: SharedClock = self.clock.clone();
+        let ca = LocalCa::create(&["localhost"], Time::from_seconds(Self::START))
+            .expect("a certificate authority");
+        let certificate = ca.server().expect("a certificate");
+        let server = ServerTls::new(&certificate, TlsVersion::V1_2, &[], &clock).expect("a server");
+        let client =
+            TlsClient::new(&trust_from_pem(ca.ca.as_bytes()).expect("PEM"), &clock).expect("a client");
+        (server, client)
+    }
+
+    /// A plain connection that can be upgraded.
+    pub fn connect_starttls(&self, protocol: Protocol, tls: &ServerTls) -> (Stream, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        (Stream::memory(theirs, Client::local(protocol), Some(tls.clone())), ours)
+    }
+
+    /// The client's handshake; the certificate must verify.
+    pub async fn secure(&self, wire: DuplexStream, client: &TlsClient) -> Stream {
+        let mut stream = Stream::memory(wire, Client::local(Protocol::System), None);
+        let (_, verdict) = stream.secure(client, &["localhost"], Hello::Large).await.expect("a handshake");
+        assert!(matches!(verdict, Verdict::Verified { .. }), "{verdict:?}");
+        stream
+    }
+
+    /// An administrator ends bob's access.
+    pub async fn disable_bob(&self) {
+        self.identity.disable(self.bob, &Caller::SYSTEM).await.expect("disables bob");
+    }
+
     /// The verbs in the tenant's log, newest last.
     pub async fn verbs(&self) -> Vec<String> {
         // One pass: it takes in what was read so far.
         self.audit.run(async {}).await;
         let roles = Roles::NONE.with(Role::Auditor);
-        let page = self.audit.list(&Caller::SYSTEM, roles, self.tenant, &Filter::default()).await.expect("lists");
-        let mut verbs: Vec<String> = page.records.iter().map(|record| record.verb.map_or("?", |verb| verb.word()).to_owned()).collect();
+        let page =
+            self.audit.list(&Caller::SYSTEM, roles, self.tenant, &Filter::default()).await.expect("lists");
+        let mut verbs: Vec<String> = page
+            .records
+            .iter()
+            .map(|record| record.verb.map_or("?", |verb| verb.word()).to_owned())
+            .collect();
         verbs.reverse();
         verbs
     }
@@ -160,7 +199,7 @@ pub async fn speak(path: &Path, mut connect: impl AsyncFnMut(&str) -> DuplexStre
 }
 
 /// One line without its end; nothing at the end of the connection.
-async fn hear(wire: &mut DuplexStream) -> String {
+pub async fn hear(wire: &mut (impl AsyncRead + Unpin)) -> String {
     let mut line = Vec::new();
     let read = async {
         while !line.ends_with(b"\r\n") {
@@ -172,7 +211,11 @@ async fn hear(wire: &mut DuplexStream) -> String {
     };
     let in_time = tokio::time::timeout(std::time::Duration::from_secs(20), read).await.is_ok();
     let line = String::from_utf8_lossy(&line).into_owned();
-    if in_time { line.trim_end_matches(['\r', '\n']).to_owned() } else { format!("{line} (and then silence)") }
+    if in_time {
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        format!("{line} (and then silence)")
+    }
 }
 
 /// Whether what was heard is what was wanted, `...` being anything.

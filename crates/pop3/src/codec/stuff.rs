@@ -57,8 +57,7 @@ impl Stuffer {
                     out.push(b'.');
                 }
                 out.push(byte);
-                self.line =
-                    if self.line == Line::Nothing && byte == b'\r' { Line::Cr } else { Line::More };
+                self.line = if self.line == Line::Nothing && byte == b'\r' { Line::Cr } else { Line::More };
             }
             self.last = Some(byte);
         }

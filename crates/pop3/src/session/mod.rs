@@ -9,6 +9,7 @@ use std::time::Duration;
 use sealpost_identity::Login;
 use sealpost_mailbox::Caller;
 use sealpost_net::{Error as NetError, Line, Stop, Stream};
+use sealpost_store::Watch;
 use zeroize::Zeroize;
 
 use crate::codec::{Command, LONGEST_LINE, parse};
@@ -41,6 +42,27 @@ struct Person {
     login: Login,
     caller: Caller,
     maildrop: Maildrop,
+    sessions: Watch,
+    /// Some session ended, and it was not yet looked whether it was this.
+    due: bool,
+}
+
+impl Person {
+    /// Returns when the login is good no more (S48). May be dropped and called again: nothing is lost.
+    async fn ended(&mut self, services: &Services) {
+        loop {
+            if !self.due {
+                self.sessions.changed().await;
+                self.due = true;
+            }
+            match services.identity.still_valid(&self.login).await {
+                Ok(false) => return,
+                Ok(true) => {}
+                Err(error) => tracing::warn!(%error, "can't check a login"),
+            }
+            self.due = false;
+        }
+    }
 }
 
 /// Why a session is over.
@@ -50,6 +72,7 @@ enum End {
     Closed,
     Idle,
     Stopping,
+    Revoked,
     Abuse,
 }
 
@@ -61,6 +84,7 @@ impl End {
             Self::Closed => "connection-closed",
             Self::Idle => "idle",
             Self::Stopping => "server-stopping",
+            Self::Revoked => "access-ended",
             Self::Abuse => "protocol-abuse",
         }
     }
@@ -70,6 +94,7 @@ impl End {
             Self::Quit | Self::Closed => None,
             Self::Idle => Some("-ERR You were silent for too long; nothing was deleted\r\n"),
             Self::Stopping => Some("-ERR [SYS/TEMP] The server is stopping; nothing was deleted\r\n"),
+            Self::Revoked => Some("-ERR [AUTH] Your access was ended; nothing was deleted\r\n"),
             Self::Abuse => Some("-ERR That was too much; good bye\r\n"),
         }
     }
@@ -191,8 +216,16 @@ impl Session {
         if !self.stream.buffered().contains(&b'\n') {
             self.stream.flush().await?;
         }
+        let (state, services) = (&mut self.state, &self.services);
+        let ended = async {
+            match state {
+                State::Person(person) => person.ended(services).await,
+                State::Stranger(_) => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
+            () = ended => Err(End::Revoked),
             line = self.stream.read_line(LONGEST_LINE, AUTOLOGOUT) => Ok(line?),
             () = self.stop.stopping() => Err(End::Stopping),
         }

@@ -25,9 +25,18 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
             instance.identity.disable(person, &peer.caller).await?;
             Ok(done(json!({"address": address}), format!("{address} can no longer sign in.\n")))
         }
+        Act::UserPassword { address, password } => {
+            let person = person(instance, peer, &address).await?;
+            instance.identity.set_password(person, &Secret::new(password), &peer.caller).await?;
+            let told = tenant(instance, peer).await?;
+            people::tell_of_credential(instance, told, &address, "The password was set anew").await?;
+            Ok(done(json!({"address": address}), format!("{address} has a new password; they and the security official are told.\n")))
+        }
         Act::UserAppPassword { address, device } => {
             let person = person(instance, peer, &address).await?;
             let made = instance.identity.add_app_password(person, &device, &peer.caller).await?;
+            let told = tenant(instance, peer).await?;
+            people::tell_of_credential(instance, told, &address, "A password for a mail program was made").await?;
             Ok(done(json!({"address": address, "app_password": made.expose()}), format!("{}\n", made.expose())))
         }
         Act::DomainList => domain_list(instance, peer).await,
@@ -168,7 +177,11 @@ async fn log_list(
     let filter = Filter { limit, verb, ..Filter::default() };
     let page = instance.audit.list(&peer.caller, peer.roles, tenant, &filter).await?;
     let (mut rows, mut text) = (Vec::new(), String::new());
-    for r in page.records.iter().rev() {
+    for mut r in page.records.into_iter().rev() {
+        if !detail {
+            (r.client, r.notes) = (None, Vec::new());
+        }
+        let r = &r;
         writeln!(text, "{}", log_line(r))?;
         rows.push(log_row(r));
     }

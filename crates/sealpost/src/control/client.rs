@@ -95,6 +95,16 @@ pub enum User {
         #[command(flatten)]
         how: How,
     },
+    /// Sets a person's password, from standard input. They and the security official are told.
+    Password {
+        /// Their address.
+        address: String,
+        /// Reads the password from standard input (the only way, so that it stands in no process list).
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        #[command(flatten)]
+        how: How,
+    },
     /// Ends a person's access on all protocols.
     Disable {
         /// Their address.
@@ -222,6 +232,7 @@ impl Command {
             Self::User { command } => match command {
                 User::List { how }
                 | User::Add { how, .. }
+                | User::Password { how, .. }
                 | User::Disable { how, .. }
                 | User::AppPassword { how, .. } => how,
             },
@@ -244,6 +255,9 @@ impl Command {
                     roles: std::iter::once(Role::User).chain(role).collect(),
                     app_password,
                 },
+                User::Password { address, .. } => {
+                    Act::UserPassword { address, password: line("new password")? }
+                }
                 User::Disable { address, .. } => Act::UserDisable { address },
                 User::AppPassword { address, device, .. } => Act::UserAppPassword { address, device },
             },

@@ -53,6 +53,8 @@ pub enum Act {
     UserAdd { address: String, name: String, password: String, roles: Vec<Role>, app_password: Option<String> },
     /// Ends somebody's access.
     UserDisable { address: String },
+    /// A new password for somebody.
+    UserPassword { address: String, password: String },
     /// An app password for somebody.
     UserAppPassword { address: String, device: String },
     /// The domains.
@@ -79,6 +81,7 @@ impl Act {
             Self::UserList => Command::UserList,
             Self::UserAdd { .. } => Command::UserAdd,
             Self::UserDisable { .. } => Command::UserDisable,
+            Self::UserPassword { .. } => Command::UserPassword,
             Self::UserAppPassword { .. } => Command::UserAppPassword,
             Self::DomainList => Command::DomainList,
             Self::DomainAdd { .. } => Command::DomainAdd,

@@ -62,7 +62,10 @@ impl Peer {
         loop {
             let mut peer = Self::greet(settings, host, addr).await?;
             let failed = match how {
-                Try::Clear => None,
+                Try::Clear => {
+                    peer.evidence.verified = "TLS failed, and this may go without".into();
+                    None
+                }
                 Try::Tls(hello) => peer.encrypt(settings, host, hello).await?,
             };
             let Some(error) = failed else { return peer.at(floor).await };
@@ -95,6 +98,8 @@ impl Peer {
         let reply = self.ask(&format!("EHLO {helo}"), COMMAND).await.map_err(|e| self.lost(&e))?;
         if reply.is_ok() {
             self.extensions = Extensions::read(&reply);
+            // What it offers is no answer to anything that the ledger asks.
+            self.evidence.reply.clear();
             return Ok(());
         }
         // A server of before 1995, or one that plays it: good enough for what may go in the clear.
@@ -195,7 +200,12 @@ impl Peer {
             return Ok(replies);
         }
         let data = self.ask("DATA", DATA).await?;
-        let last = if data.code == 354 { self.body(letter).await? } else { data };
+        let last = match data.code {
+            354 => self.body(letter).await?,
+            // "250" here would look as if the message had been taken.
+            200..400 => return Err(Broken::Garbled("the reply to DATA makes no sense")),
+            _ => data,
+        };
         for reply in replies.iter_mut().filter(|r| r.is_ok()) {
             reply.clone_from(&last);
         }

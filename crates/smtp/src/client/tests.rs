@@ -25,6 +25,8 @@ use crate::codec::Unstuff;
 #[derive(Clone)]
 struct Fake {
     greeting: &'static str,
+    /// The reply to DATA.
+    data: &'static str,
     starttls: Offer,
     extensions: &'static [&'static str],
     mail: &'static str,
@@ -49,6 +51,7 @@ enum Offer {
 
 const FAKE: Fake = Fake {
     greeting: "220 mx.example ESMTP",
+    data: "354 go",
     starttls: Offer::Tls,
     extensions: &["PIPELINING", "8BITMIME", "SIZE 10000"],
     mail: "250 2.1.0 ok",
@@ -194,7 +197,10 @@ async fn serve(socket: tokio::net::TcpStream, fake: Fake, tls: ServerTls, heard:
                 say(&mut stream, reply).await?;
             }
             "DATA" => {
-                say(&mut stream, "354 go").await?;
+                say(&mut stream, fake.data).await?;
+                if !fake.data.starts_with("354") {
+                    continue;
+                }
                 let (mut decoder, mut body) = (Unstuff::new(), Vec::new());
                 loop {
                     let step = decoder.feed(stream.fill(idle).await.ok()?, &mut body);
@@ -382,6 +388,16 @@ async fn replies_to_the_message_itself() {
         let world = World::new(&[Fake { mail, end, ..FAKE }], NAMES).await;
         let (outcomes, _) = world.carry(Grade::WebpkiMx, BODY, PAT).await;
         assert_eq!(words(&outcomes), [want], "{mail} {end}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_end_of_the_body_delivers() {
+    for (data, want) in [("250 ok", "retry"), ("450 4.3.0 later", "retry"), ("554 5.5.1 no", "rejected")] {
+        let world = World::new(&[Fake { data, ..FAKE }], NAMES).await;
+        let (outcomes, heard) = world.carry(Grade::WebpkiMx, BODY, PAT).await;
+        assert_eq!(words(&outcomes), [want], "{data}");
+        assert!(!heard.iter().any(|(_, l)| l.contains("Subject")));
     }
 }
 

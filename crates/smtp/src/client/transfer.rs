@@ -1,8 +1,11 @@
 //! One message to the recipients of one domain: hosts in order, and a verdict for each recipient.
 
+use std::time::Duration;
+
 use sealpost_delivery::{Evidence, Outcome};
 use sealpost_model::{Address, Domain, QueueId};
 use sealpost_policy::{Grade, Reason};
+use tokio::time::Instant;
 
 use super::courier::Settings;
 use super::dialog::{Peer, Said, Trouble, is_size};
@@ -49,8 +52,15 @@ pub(crate) async fn transfer<C: Content>(
         }
     };
     let mut met = Met::default();
+    let began = Instant::now();
     for host in &list {
         if waiting.is_empty() {
+            break;
+        }
+        if began.elapsed() > ENOUGH {
+            // Not all were tried, so there is no verdict on the domain yet.
+            met.later
+                .get_or_insert_with(|| seen("the domain's mail servers are too slow; not all were tried"));
             break;
         }
         let (decided, left) = try_host(settings, host, floor, letter, waiting, &mut met).await;
@@ -165,5 +175,7 @@ fn seen(what: &str) -> Evidence {
     Evidence { reply: what.to_owned(), ..Evidence::default() }
 }
 
+/// Slow servers must not hold a message's other recipients for hours.
+const ENOUGH: Duration = Duration::from_secs(900);
 /// What every server takes (RFC 5321 section 4.5.3.1.8).
 const PER_TRANSACTION: usize = 100;

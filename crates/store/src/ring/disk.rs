@@ -113,8 +113,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::ZERO)?;
-    // Exclusive before anything is read: the log then needs no shared memory, and a second process is refused.
-    conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // A second process that writes is refused by the lock on the key file; one that looks may be there.
     conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
@@ -122,6 +121,16 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     conn.pragma_update(None, "trusted_schema", "OFF")?;
     conn.pragma_update(None, "cell_size_check", "ON")?;
     conn.query_row("PRAGMA journal_size_limit = 4194304", [], |_| Ok(()))?;
+    Ok(conn)
+}
+
+/// For a process that looks, beside the one that writes.
+fn connect_to_look(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "trusted_schema", "OFF")?;
+    conn.pragma_update(None, "cell_size_check", "ON")?;
     Ok(conn)
 }
 
@@ -140,8 +149,37 @@ impl Disk {
         check_mode(&key_path)?;
         check_mode(&page_path)?;
         let slots = Slots::open(&key_path, Wrapper::new(master))?;
+        let conn = connect(&page_path).map_err(|e| Error::sqlite(&page_path, &e))?;
+        let disk = Self::read(folder, slots, conn)?;
+        // A destruction that was cut short before its commit leaves the new key, one cut short after it the old one.
+        disk.0.slots.zero(1 - disk.0.slot)?;
+        Ok(disk)
+    }
+
+    /// Reads all and changes nothing, beside a process that writes.
+    pub fn look(folder: &Path, master: &Key) -> Result<Tree> {
+        const TRIES: usize = 5;
+        let (key_path, page_path) = (key_file(folder), page_file(folder));
+        check_mode(&key_path)?;
+        check_mode(&page_path)?;
+        let mut tries = 0;
+        loop {
+            let slots = Slots::look(&key_path, Wrapper::new(master))?;
+            let conn = connect_to_look(&page_path).map_err(|e| Error::sqlite(&page_path, &e))?;
+            tries += 1;
+            match Self::read(folder, slots, conn) {
+                // A destruction came between pages and key: look again.
+                Err(Error::Mixed { .. }) if tries < TRIES => {}
+                read => return read.map(|(_, tree)| tree),
+            }
+        }
+    }
+
+    fn read(folder: &Path, slots: Slots, conn: Connection) -> Result<(Self, Tree)> {
+        let page_path = page_file(folder);
         let sql = |e: rusqlite::Error| Error::sqlite(&page_path, &e);
-        let conn = connect(&page_path).map_err(sql)?;
+        // One snapshot for root and leaves.
+        conn.execute_batch("BEGIN").map_err(sql)?;
         match (pragma(&conn, "application_id").map_err(sql)?, pragma(&conn, "user_version").map_err(sql)?) {
             (APPLICATION, FORMAT) => {}
             (APPLICATION, found) if found > FORMAT => return Err(Error::Newer { found, known: FORMAT }),
@@ -162,8 +200,7 @@ impl Disk {
         let plain = ring_key.open(&root_aad(&identity, generation), &root).map_err(|_| damaged_root())?;
         let (next_leaf, page_keys) = Tree::parse_root(&Zeroizing::new(plain)).ok_or_else(damaged_root)?;
         let leaves = read_leaves(&conn, &page_path, &identity, page_keys)?;
-        // A destruction that was cut short before its commit leaves the new key, one cut short after it the old one.
-        slots.zero(1 - slot)?;
+        conn.execute_batch("COMMIT").map_err(sql)?;
         let tree = Tree { generation, next_leaf, leaves };
         Ok((Self { folder: folder.to_owned(), conn, slots, identity, ring_key, generation, slot }, tree))
     }

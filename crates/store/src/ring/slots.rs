@@ -80,6 +80,12 @@ impl Slots {
         }
     }
 
+    /// Opens the file to look, without the lock of the one that writes.
+    pub fn look(path: &Path, wrapper: Wrapper) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::file(path, &e))?;
+        Ok(Self { path: path.to_owned(), file, wrapper })
+    }
+
     pub fn read(&self) -> Result<[Slot; 2]> {
         Ok([self.read_one(0)?, self.read_one(1)?])
     }

@@ -1,11 +1,15 @@
 //! `cargo xtask soak` and `cargo xtask bench` call this: one harness on the server that `$SEALPOST_BIN` names.
 
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use sealpost_testkit::{
     Dice, Server,
-    harness::{bench, flips, kill, markers, mbsync},
+    harness::{bench, code, flips, kill, markers, mbsync, peers, people},
 };
 
 /// Runs one harness and prints its report. `SEALPOST_SEED` repeats a run.
@@ -40,6 +44,30 @@ enum Harness {
         /// At the soak's size
         #[arg(long)]
         full: bool,
+    },
+    /// Is the code a gate?
+    Code {
+        /// At the soak's size
+        #[arg(long)]
+        full: bool,
+    },
+    /// Does it leave encrypted or not at all?
+    Peers {
+        /// At the soak's size, which is the same
+        #[arg(long)]
+        full: bool,
+    },
+    /// Does an IMAP library get along?
+    Library {
+        /// tests/python/imap_client.py
+        script: PathBuf,
+    },
+    /// Does a newcomer see the whole loop?
+    Loop {
+        /// tests/e2e/loop.mjs
+        script: PathBuf,
+        /// Where screenshots go
+        shots: PathBuf,
     },
     /// How fast?
     Bench {
@@ -87,6 +115,10 @@ fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> 
         Harness::Markers { full } => markers::run(program, if *full { 300 } else { 2 }, dice),
         Harness::Flips { full } => flips::run(program, if *full { 3_000 } else { 60 }, dice),
         Harness::Mbsync { full } => mbsync::run(program, if *full { 10_000 } else { 1_000 }, dice),
+        Harness::Code { full } => code::run(program, if *full { 5_000 } else { 200 }, dice),
+        Harness::Peers { .. } => peers::run(program, dice),
+        Harness::Library { script } => people::imap_library(program, script),
+        Harness::Loop { script, shots } => people::newcomers_loop(program, script, shots),
         Harness::Bench { bench: Bench::Smtp { messages, single, connections, body, inbound } } => {
             let (body, inbound) = (*body, *inbound);
             let size =

@@ -101,7 +101,7 @@ fn receipt(server: &Server, to: &str) -> Result<Option<String>> {
     let found = texts.filter(|text| text.contains("/sent/")).find_map(|text| {
         let (_, after) = text.split_once("\n\n")?;
         let at = after.find(to)?;
-        let lines = after[at..].lines().take(6).map(str::trim).filter(|line| !line.is_empty());
+        let lines = after[at..].lines().take(6).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Code:"));
         Some(lines.collect::<Vec<_>>().join(" | "))
     });
     Ok(found)

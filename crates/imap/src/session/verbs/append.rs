@@ -49,6 +49,9 @@ async fn ready(s: &mut Session, folder: &str, flags: &[Flag], size: u64) -> Resu
         return Err(Reply::no("CANNOT", "An empty message can't be kept").into());
     }
     let mailboxes = &s.services.mailboxes;
+    if !mailboxes.has_room(caller.access.target(), size).await? {
+        return Err(Error::OverQuota.into());
+    }
     let folder = target(mailboxes, &caller, folder).await?;
     let keywords = Keywords(mailboxes.keywords(&caller).await?);
     let flags = store::bits(mailboxes, &caller, &keywords, flags, true).await?;

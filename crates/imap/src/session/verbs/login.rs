@@ -52,7 +52,7 @@ pub(super) async fn sign_in(s: &mut Session, login: String, password: Secret<Str
             Reply::no("UNAVAILABLE", "The mailbox can't be opened at the moment; try again later")
         }
     })?;
-    s.link.signed_in();
+    s.link.signed_in(&s.services.identity, &login);
     let watch = s.services.mailboxes.watch(account);
     s.person = Some(Person { login, caller: Caller { access, client }, watch, selected: None, stale: false });
     Ok(Reply::ok("Signed in").code(format!("CAPABILITY {}", s.capabilities())))

@@ -96,7 +96,8 @@ async fn sign_in(s: &mut Session, login: String, password: Secret<String>) -> Re
     let view = mailboxes.open(&caller, inbox.id).await?;
     let maildrop = Maildrop::new(inbox.id, view.folder.uidvalidity, &view.entries);
     let (count, bytes) = maildrop.stat();
-    s.state = State::Person(Box::new(Person { login, caller, maildrop }));
+    let sessions = s.services.identity.watch_sessions();
+    s.state = State::Person(Box::new(Person { login, caller, maildrop, sessions, due: false }));
     s.ok(&format!("{count} messages ({bytes} octets)")).await
 }
 
