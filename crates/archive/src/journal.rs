@@ -137,6 +137,18 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// Whether the row's day of expiry has a key, and it is this row's: else destroying that day would miss it.
+    pub(crate) async fn hangs_on_its_day(&self, row: &JournalRow) -> Result<bool, Error> {
+        let tenant = self.keys.tenant(row.tenant).await.map_err(|e| Error::Keys(e.to_string()))?;
+        match tenant.journal_day(row.expires).await {
+            Ok(day) => Ok(day == Some(row.life)),
+            Err(sealpost_store::keys::Error::Damaged { .. }) => Ok(false),
+            Err(e) => Err(Error::Keys(e.to_string())),
+        }
+    }
+}
+
 impl JournalRow {
     /// The plain columns under the MAC.
     fn covered(&self) -> [Vec<u8>; 7] {

@@ -12,4 +12,4 @@ pub mod verify;
 
 pub use error::Error;
 pub use journal::{Archive, Direction, Envelope, JournalRow};
-pub use schema::SCHEMA;
+pub use schema::{COVERAGE, SCHEMA};

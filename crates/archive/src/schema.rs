@@ -1,9 +1,16 @@
 //! The journal's table.
 
+use sealpost_audit::Coverage;
 use sealpost_store::{Schema, sql};
 
 /// Tables and statements of the archive.
 pub const SCHEMA: Schema = Schema { name: "archive", steps: STEPS, statements: STATEMENTS };
+
+/// What covers the journal, for `audit verify`.
+pub const COVERAGE: &[Coverage] = &[Coverage {
+    table: "journal",
+    by: "row MAC over its plain columns; key and envelope sealed; a removed row is named by its accept entry",
+}];
 
 const STEPS: &[&str] = &["CREATE TABLE journal (
     id {int} PRIMARY KEY,

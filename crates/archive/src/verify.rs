@@ -9,6 +9,8 @@ use crate::{Archive, Error, journal};
 /// A place that is not what was written.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Fault {
+    /// The table: `journal`, `journal_key`, `blob`.
+    pub table: &'static str,
     /// The journal's row.
     pub journal: i64,
     /// The body it names.
@@ -28,12 +30,12 @@ pub struct Report {
     pub faults: Vec<Fault>,
 }
 
-/// Verifies every row and its body. Nothing of the content is shown or kept; `progress` is called with the number of
-/// rows read so far, after each page.
+/// Verifies every row, its body, and that the key of its day is the one that it hangs on. Nothing of the content is
+/// shown or kept; `seen` hears of every body that is named.
 ///
 /// # Errors
 /// The store's; a fault in a row is no error but an entry of the report.
-pub async fn run(store: &Store, archive: &Archive, mut progress: impl FnMut(u64)) -> Result<Report, Error> {
+pub async fn run(store: &Store, archive: &Archive, mut seen: impl FnMut(BlobId)) -> Result<Report, Error> {
     const PAGE: i64 = 200;
     let mut report = Report::default();
     let mut after = JournalId::from_raw(0);
@@ -44,25 +46,30 @@ pub async fn run(store: &Store, archive: &Archive, mut progress: impl FnMut(u64)
         after = last.id;
         for row in rows {
             report.rows += 1;
-            let fault = |blob: BlobId, what: String| Fault { journal: row.id.raw(), blob: blob.raw(), what };
+            seen(row.blob);
+            let fault =
+                |table, what: String| Fault { table, journal: row.id.raw(), blob: row.blob.raw(), what };
             let (key, envelope) = match archive.open(&row).await {
                 Ok(opened) => opened,
                 Err(e) => {
-                    report.faults.push(fault(row.blob, e.to_string()));
+                    report.faults.push(fault("journal", e.to_string()));
                     continue;
                 }
             };
+            if !archive.hangs_on_its_day(&row).await? {
+                let what = "the key of its day is missing, or is another than the one that it hangs on".to_owned();
+                report.faults.push(fault("journal_key", what));
+            }
             let blob = row.blob;
             match store.read(move |tx| sealpost_store::blob::locate(tx, blob)).await {
                 Ok(Some(located)) => match store.blobs().read(located, &key, 0..envelope.size).await {
                     Ok(body) if sha256(&body) == envelope.sha256 => report.bytes += envelope.size,
-                    Ok(_) => report.faults.push(fault(blob, "the body's hash differs".into())),
-                    Err(e) => report.faults.push(fault(blob, e.to_string())),
+                    Ok(_) => report.faults.push(fault("blob", "the body's hash differs".into())),
+                    Err(e) => report.faults.push(fault("blob", e.to_string())),
                 },
-                Ok(None) => report.faults.push(fault(blob, "the body's row is missing".into())),
-                Err(e) => report.faults.push(fault(blob, e.to_string())),
+                Ok(None) => report.faults.push(fault("blob", "the body's row is missing".into())),
+                Err(e) => report.faults.push(fault("blob", e.to_string())),
             }
         }
-        progress(report.rows);
     }
 }

@@ -175,7 +175,8 @@ impl Identity {
     /// # Errors
     /// The store's; a row that is not what was written.
     pub async fn still_valid(&self, login: &Login) -> Result<bool, Error> {
-        let Some(person) = self.person(login.person).await? else { return Ok(false) };
+        // Not from the cache: the feed tells of the commit before the cache has forgotten.
+        let Some(person) = self.fresh(login.person).await? else { return Ok(false) };
         Ok(!person.disabled
             && match login.method {
                 Method::Password { credential } => person.credential == credential,

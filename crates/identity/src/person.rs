@@ -396,7 +396,7 @@ impl Identity {
     }
 
     /// A person as the table has them now.
-    async fn fresh(&self, id: PersonId) -> Result<Option<Person>, Error> {
+    pub(crate) async fn fresh(&self, id: PersonId) -> Result<Option<Person>, Error> {
         let whole = self
             .inner
             .store

@@ -48,8 +48,7 @@ impl Pickup {
             organisation: &detail.organisation,
             sender: None,
             link: &format!("{}/pickup/{link}", self.inner.options.portal),
-            // The last whole day: a reader who comes on it still finds the message.
-            expires: day(expires.minus(crate::DAY), "UTC"),
+            expires: day(expires, "UTC"),
             languages: Languages::Both,
             date: self.inner.clock.now(),
             message_id: &self.inner.delivery.message_id(),
@@ -93,7 +92,7 @@ impl Pickup {
             subject: &thread.subject,
             original_id: Some(&thread.message_id),
             ancestors: &thread.references,
-            expires: expires.map(|t| day(t.minus(crate::DAY), "UTC")),
+            expires: expires.map(|t| day(t, "UTC")),
             lines: &lines,
             language: Language::English,
             date: self.inner.clock.now(),

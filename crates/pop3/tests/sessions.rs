@@ -105,3 +105,29 @@ async fn silence_deletes_nothing() {
     let inbox = world.mailboxes.folders(&caller).await.expect("folders")[0].id;
     assert_eq!(world.mailboxes.open(&caller, inbox).await.expect("opens").entries.len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stls_begins_anew_and_takes_nothing_along() {
+    let world = world().await;
+    let (server, client) = world.tls();
+    let begin = async |said: &str| {
+        let services =
+            Arc::new(Services { identity: world.identity.clone(), mailboxes: world.mailboxes.clone() });
+        let (stream, mut wire) = world.connect_starttls(Protocol::Pop3, &server);
+        tokio::spawn(session(stream, services, Stop::never()));
+        assert!(hear(&mut wire).await.starts_with("+OK"));
+        tokio::io::AsyncWriteExt::write_all(&mut wire, said.as_bytes()).await.expect("is sent");
+        (hear(&mut wire).await, wire)
+    };
+    let (_, mut wire) = begin("STLS\r\nCAPA\r\n").await;
+    assert_eq!(hear(&mut wire).await, "");
+
+    let (answer, wire) = begin("STLS\r\n").await;
+    assert_eq!(answer, "+OK Begin TLS now");
+    let mut wire = world.secure(wire, &client).await;
+    let lines = format!("USER bob@clinic.test\r\nPASS {PASSWORD}\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut wire, lines.as_bytes()).await.expect("is sent");
+    tokio::io::AsyncWriteExt::flush(&mut wire).await.expect("is sent");
+    assert_eq!(hear(&mut wire).await, "+OK And the password?");
+    assert!(hear(&mut wire).await.starts_with("+OK 3 messages"));
+}

@@ -200,8 +200,16 @@ impl Config {
         let text = std::fs::read_to_string(file).with_context(|| {
             format!("the configuration {} can't be read; make one with `sealpost init` or give another with --config", file.display())
         })?;
+        Self::parse(&text, file)
+    }
+
+    /// The configuration in `text`, as if it stood in `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, file: &Path) -> anyhow::Result<Self> {
         let mut config: Self =
-            toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", file.display()))?;
+            toml::from_str(text).with_context(|| format!("the configuration {} is not valid", file.display()))?;
         config.file = std::path::absolute(file)?;
         let base = config.file.parent().map(Path::to_owned).unwrap_or_default();
         let Self { server, tls, keys, audit, outbound, .. } = &mut config;

@@ -1,13 +1,16 @@
 //! Sealpost: self-hosted secure mail for organisations that hold health information.
 
+mod check;
 mod config;
 mod control;
 mod instance;
 mod log;
 mod outside;
 mod people;
+mod proof;
 mod quickstart;
 mod serve;
+mod setup;
 mod verify;
 
 use std::path::PathBuf;
@@ -56,6 +59,10 @@ enum Command {
         #[arg(long)]
         print_default_config: bool,
     },
+    /// Makes a server out of nothing: asks, makes keys and store, and says what to do next.
+    Init(setup::Args),
+    /// Says what is wrong or missing, and what to do about it. Needs no server.
+    Check(check::Args),
     /// The audit log's proof.
     Audit {
         #[command(subcommand)]
@@ -87,6 +94,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Quickstart(args) => quickstart::run(args).await.map(done),
         Command::Serve { print_default_config: true, .. } => print(config::DEFAULT).map(done),
         Command::Serve { which, .. } => serve::run(&which.load()?).await.map(done),
+        Command::Init(args) => setup::run(args).await.map(done),
+        Command::Check(args) => check::run(args).await,
         Command::Audit { command } => verify::audit(command).await,
         Command::Archive { command } => verify::archive(command).await,
         Command::Control(command) => control::client::run(command).await,

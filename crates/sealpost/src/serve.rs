@@ -11,6 +11,7 @@ use sealpost_model::{Domain, Protocol, TlsVersion};
 use sealpost_net::{Gate, Listener, Security, ServerCertificate, ServerTls, Stop, Stopper, TlsClient, dns};
 use sealpost_policy::Method;
 use sealpost_smtp::client::{Route, Settings, SmtpCourier};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -29,6 +30,8 @@ pub struct Bound {
     instance: Instance,
     doors: Vec<(Door, Listener)>,
     outside: Option<(outside::Outside, tokio::net::TcpListener)>,
+    /// Held from before anybody is told that the server is ready.
+    signals: Signals,
     /// Where each protocol listens.
     pub addresses: BTreeMap<&'static str, SocketAddr>,
 }
@@ -79,15 +82,14 @@ pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr
         }
         None => None,
     };
-    Ok(Bound { config, instance, doors, outside, addresses })
+    Ok(Bound { config, instance, doors, outside, signals: Signals::new()?, addresses })
 }
 
 impl Bound {
     /// Serves until SIGINT or SIGTERM, then stops in order.
     pub async fn run(self) -> Result<()> {
-        let Self { config, instance, doors, outside, .. } = self;
+        let Self { config, instance, doors, outside, signals, .. } = self;
         let (stopper, stop) = Stopper::new(GRACE);
-        let signals = signals()?;
         let mut tasks = JoinSet::new();
         let couriers = couriers(&config, &instance, outside.as_ref().map(|(o, _)| o.clone()))?;
 
@@ -129,7 +131,7 @@ impl Bound {
         }
         serve_doors(&mut tasks, &config, &instance, doors, &stop)?;
 
-        signals.await;
+        signals.first().await;
         tracing::info!("stopping");
         stopper.stop();
         while tasks.join_next().await.is_some() {}
@@ -240,17 +242,23 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
         .with(Method::Pickup, pickup))
 }
 
-/// Ready at the first SIGINT or SIGTERM.
-fn signals() -> Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn first(mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 /// `sealpost serve`.

@@ -18,6 +18,7 @@
 //!
 //! Tenant 0 is the instance's own: its log, and what happens before a tenant is known.
 
+mod inspect;
 mod labelled;
 mod master;
 mod tenant;
@@ -35,6 +36,7 @@ use sealpost_model::{Fault, Id, LifeKeyId, TenantId};
 use crate::ring::{self, Ring};
 use crate::{ReadTx, Schema, Scope, Store, Tx, params, sql};
 
+pub use inspect::inspect;
 use labelled::Blinds;
 pub use master::Master;
 pub use tenant::{Root, TenantKeys};
@@ -155,6 +157,13 @@ sql! {
     JOURNAL_KEY = "SELECT life, mac FROM journal_key WHERE tenant = ?1 AND day = ?2";
     INSERT_JOURNAL_KEY = "INSERT INTO journal_key (tenant, day, life, mac) VALUES (?1, ?2, ?3, ?4)
                           ON CONFLICT DO NOTHING";
+    NEXT_ROOT = "SELECT tenant, kind, epoch, life, wrapper, wrapped FROM tenant_root
+                 WHERE tenant > ?1 OR (tenant = ?1 AND kind > ?2) OR (tenant = ?1 AND kind = ?2 AND epoch > ?3)
+                 ORDER BY tenant, kind, epoch LIMIT 1000";
+    NEXT_DATA_KEYS = "SELECT tenant, id, kind, epoch, wrapped FROM data_key
+                      WHERE tenant > ?1 OR (tenant = ?1 AND id > ?2) ORDER BY tenant, id LIMIT 1000";
+    NEXT_DAYS = "SELECT tenant, day, life FROM journal_key
+                 WHERE tenant > ?1 OR (tenant = ?1 AND day > ?2) ORDER BY tenant, day LIMIT 1000";
 }
 
 /// All keys. Clones share them.

@@ -65,6 +65,7 @@ sql! {
         "INSERT INTO blob (id, tenant, size, stored, pack, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     pub(crate) LOCATE_BLOB = "SELECT tenant, size, stored, pack, at, body FROM blob WHERE id = ?1";
     pub(crate) BLOBS_AFTER = "SELECT id FROM blob WHERE id > ?1 ORDER BY id LIMIT ?2";
+    pub(crate) BLOB_IDS = "SELECT id FROM blob WHERE id > ?1 ORDER BY id LIMIT 1000";
 }
 
 const META: &str =

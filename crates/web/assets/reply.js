@@ -4,16 +4,16 @@ const hint = document.getElementById('files-hint');
 if (files && hint) {
   const plain = hint.textContent;
   const limit = Number(files.dataset.limit);
-  const size = new Intl.NumberFormat(document.documentElement.lang, {
-    style: 'unit', unit: 'megabyte', maximumFractionDigits: 1,
-  });
+  const size = (bytes) => new Intl.NumberFormat(document.documentElement.lang, {
+    style: 'unit', unit: bytes < 1e6 ? 'kilobyte' : 'megabyte', maximumFractionDigits: bytes < 1e6 ? 0 : 1,
+  }).format(bytes < 1e6 ? Math.ceil(bytes / 1e3) : bytes / 1e6);
   files.addEventListener('change', () => {
     const all = [...files.files];
     const sum = all.reduce((n, file) => n + file.size, 0);
     const over = sum > limit;
     files.setCustomValidity(over ? plain : '');
     files.setAttribute('aria-invalid', String(over));
-    hint.textContent = all.length ? `${all.length} · ${size.format(sum / 1e6)}. ${plain}` : plain;
+    hint.textContent = all.length ? `${all.map((f) => f.name).join(', ')} · ${size(sum)}. ${plain}` : plain;
     if (over) files.reportValidity();
   });
 }

@@ -156,8 +156,9 @@ impl Cx {
         let request = self.request.get_mut().ok().and_then(Option::take).unwrap_or_else(|| Request::new(Body::empty()));
         let mut multipart =
             Multipart::from_request(request, &()).await.map_err(|_| Problem::BadForm)?;
-        let token = match multipart.next_field().await {
-            Ok(Some(field)) if field.name() == Some("csrf") => crate::form::text(field, 64).await.ok(),
+        let first = tokio::time::timeout(crate::form::PATIENCE, multipart.next_field()).await;
+        let token = match first {
+            Ok(Ok(Some(field))) if field.name() == Some("csrf") => crate::form::text(field, 64).await.ok(),
             _ => None,
         };
         match token {

@@ -1,6 +1,10 @@
 //! What a form sends: small fields at once, or a multipart body field by field.
 
+use std::time::Duration;
+
 use axum::extract::multipart::{Field, Multipart};
+use bytes::Bytes;
+use tokio::time::timeout;
 
 /// The fields of a small form, or of a query: the first of each name counts.
 #[derive(Clone, Default)]
@@ -58,7 +62,10 @@ impl Upload {
     /// # Errors
     /// See [`Broken`].
     pub async fn next(&mut self) -> Result<Option<Field<'_>>, Broken> {
-        self.multipart.next_field().await.map_err(broken)
+        match timeout(PATIENCE, self.multipart.next_field()).await {
+            Ok(field) => field.map_err(broken),
+            Err(_) => Err(Broken::Malformed),
+        }
     }
 }
 
@@ -68,7 +75,7 @@ impl Upload {
 /// See [`Broken`].
 pub async fn text(mut field: Field<'_>, max: usize) -> Result<String, Broken> {
     let mut bytes = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(broken)? {
+    while let Some(piece) = piece(&mut field).await? {
         if bytes.len() + piece.len() > max {
             return Err(Broken::TooLarge);
         }
@@ -77,7 +84,20 @@ pub async fn text(mut field: Field<'_>, max: usize) -> Result<String, Broken> {
     String::from_utf8(bytes).map_err(|_| Broken::Malformed)
 }
 
-/// Sorts the library's errors.
-pub fn broken(error: axum::extract::multipart::MultipartError) -> Broken {
+/// The next bytes of a field.
+///
+/// # Errors
+/// See [`Broken`].
+pub async fn piece(field: &mut Field<'_>) -> Result<Option<Bytes>, Broken> {
+    match timeout(PATIENCE, field.chunk()).await {
+        Ok(piece) => piece.map_err(broken),
+        Err(_) => Err(Broken::Malformed),
+    }
+}
+
+/// How long a browser may keep us waiting for the next bytes of a form.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+fn broken(error: axum::extract::multipart::MultipartError) -> Broken {
     if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE { Broken::TooLarge } else { Broken::Malformed }
 }

@@ -42,4 +42,13 @@ pub fn of_type(media_type: &str) -> &'static str {
     }
 }
 
-const SEAL: &str = "<svg viewBox=\"0 0 32 32\" aria-hidden=\"true\"><rect width=\"32\" height=\"32\" rx=\"9\" fill=\"#0c6654\"/><path d=\"M7 11.2 16 17l9-5.8V22a2 2 0 0 1-2 2H9a2 2 0 0 1-2-2z\" fill=\"#fff\" fill-opacity=\".32\"/><path d=\"M7 10.5A2.5 2.5 0 0 1 9.5 8h13a2.5 2.5 0 0 1 2.5 2.5L16 16.4z\" fill=\"#fff\"/><circle cx=\"16\" cy=\"17.6\" r=\"3.6\" fill=\"#0c6654\"/><path d=\"m14.3 17.7 1.25 1.25 2.3-2.5\" fill=\"none\" stroke=\"#fff\" stroke-width=\"1.3\" stroke-linecap=\"round\" stroke-linejoin=\"round\"/></svg>";
+const SEAL: &str = concat!(
+    "<svg viewBox=\"0 0 32 32\" aria-hidden=\"true\">",
+    "<rect width=\"32\" height=\"32\" rx=\"9\" fill=\"#0c6654\"/>",
+    "<rect x=\"6\" y=\"8.5\" width=\"20\" height=\"14\" rx=\"2.4\" fill=\"#fff\"/>",
+    "<path d=\"m6.8 10.2 9.2 7 9.2-7\" fill=\"none\" stroke=\"#0c6654\" stroke-width=\"1.7\" stroke-linecap=\"round\" stroke-linejoin=\"round\"/>",
+    "<circle cx=\"24\" cy=\"22.5\" r=\"5.5\" fill=\"#0c6654\"/>",
+    "<circle cx=\"24\" cy=\"22.5\" r=\"4.3\" fill=\"#f0bb4f\"/>",
+    "<path d=\"m22.2 22.6 1.3 1.3 2.4-2.6\" fill=\"none\" stroke=\"#4a3200\" stroke-width=\"1.3\" stroke-linecap=\"round\" stroke-linejoin=\"round\"/>",
+    "</svg>"
+);

@@ -18,7 +18,7 @@ use crate::answer::Answer;
 use crate::app::{REPLY_LIMIT, Web};
 use crate::cookie::Cookie;
 use crate::cx::{Cx, Visitor};
-use crate::form::Fields;
+use crate::form::{Fields, PATIENCE};
 use crate::problem::Problem;
 use crate::words::Lang;
 use crate::{mail, portal, system};
@@ -237,7 +237,8 @@ async fn admit(cx: &mut Cx, rule: Rule, request: Request, known_form: bool) -> R
         Act::Get => {}
         Act::Upload => cx.request = Mutex::new(Some(request)),
         Act::Post => {
-            let body = to_bytes(request.into_body(), SMALL_FORM).await.map_err(|_| Problem::BadForm)?;
+            let body = tokio::time::timeout(PATIENCE, to_bytes(request.into_body(), SMALL_FORM)).await;
+            let Ok(Ok(body)) = body else { return Err(Problem::BadForm) };
             cx.form = Fields::parse(&body);
             if !cx.app.is_form_token(&cx.form_cookie, cx.form.value("csrf")) {
                 return Err(Problem::BadForm);

@@ -221,12 +221,24 @@ fn copy(c: &mut Cursor, uid: bool, moves: bool) -> Parsed<Verb> {
     Ok(Verb::Copy { uid, set, folder, moves })
 }
 
+/// INBOX in any case is INBOX (RFC 9051 section 5.1), as the parent of others too.
+fn inbox_in_capitals(name: String) -> String {
+    const INBOX: &str = "INBOX";
+    match name.split_at_checked(INBOX.len()) {
+        Some((head, rest))
+            if head.eq_ignore_ascii_case(INBOX) && (rest.is_empty() || rest.starts_with('/')) =>
+        {
+            format!("{INBOX}{rest}")
+        }
+        _ => name,
+    }
+}
+
 /// `mailbox = "INBOX" / astring`
 fn folder(c: &mut Cursor) -> Parsed<String> {
     let wire = c.text("the name of a folder")?;
     match utf7::decode(&wire) {
-        Some(name) if name.eq_ignore_ascii_case("INBOX") => Ok("INBOX".into()),
-        Some(name) => Ok(name),
+        Some(name) => Ok(inbox_in_capitals(name)),
         None => c.expected("a folder name in modified UTF-7 before"),
     }
 }

@@ -63,14 +63,25 @@ impl Keywords {
         w.raw(")");
     }
 
-    /// Prints all flags that a message can carry, with `\*` where `more` can be made.
-    pub fn write_all(&self, w: &mut Writer, more: bool) {
+    /// Prints all flags that a message can carry.
+    pub fn write_all(&self, w: &mut Writer) {
         w.raw("(");
-        let names = NAMED.iter().map(|(_, name)| *name).chain(self.0.iter().map(|(_, name)| name.as_str()));
-        for (at, name) in names.enumerate() {
+        self.names(w, Flags::NONE);
+        w.raw(")");
+    }
+
+    /// Prints all flags that a client can change, and that it can make more.
+    pub fn write_permanent(&self, w: &mut Writer) {
+        w.raw("(");
+        self.names(w, Flags::FACTS);
+        w.raw(" \\*)");
+    }
+
+    fn names(&self, w: &mut Writer, but: Flags) {
+        let named = NAMED.iter().filter(|(flag, _)| !but.contains(*flag)).map(|(_, name)| *name);
+        for (at, name) in named.chain(self.0.iter().map(|(_, name)| name.as_str())).enumerate() {
             w.raw(if at > 0 { " " } else { "" }).raw(name);
         }
-        w.raw(if more { " \\*)" } else { ")" });
     }
 }
 

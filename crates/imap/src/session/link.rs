@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use sealpost_identity::{Identity, Login};
 use sealpost_net::{Stop, Stream};
 use sealpost_store::Watch;
+use tokio::time::Instant;
 
 use super::reply::End;
 use crate::codec::{Body, Frame, Framer, Limits, LineFault, Writer};
@@ -14,6 +15,8 @@ use crate::codec::{Body, Frame, Framer, Limits, LineFault, Writer};
 const AUTOLOGOUT: Duration = Duration::from_secs(30 * 60);
 /// Until somebody has signed in, a client that says nothing is in the way.
 const BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// And all of it has to be done in this time, however slowly the bytes come.
+const TO_LOG_IN: Duration = Duration::from_secs(3 * 60);
 /// Output that is sent without waiting for the command's end.
 const SPILL: usize = 16 * 1024;
 
@@ -22,7 +25,7 @@ pub(crate) struct Link {
     pub framer: Framer,
     pub w: Writer,
     pub stop: Stop,
-    patience: Duration,
+    began: Instant,
     guard: Option<Guard>,
 }
 
@@ -57,7 +60,7 @@ impl Guard {
 impl Link {
     pub fn new(stream: Stream, stop: Stop) -> Self {
         let framer = Framer::new(Limits::BEFORE_LOGIN);
-        Self { stream, framer, w: Writer::default(), stop, patience: BEFORE_LOGIN, guard: None }
+        Self { stream, framer, w: Writer::default(), stop, began: Instant::now(), guard: None }
     }
 
     /// From now on somebody is signed in.
@@ -65,7 +68,6 @@ impl Link {
         let (watch, identity, login) = (identity.watch_sessions(), identity.clone(), login.clone());
         self.guard = Some(Guard { watch, identity, login, due: false });
         self.framer.limit(Limits::AFTER_LOGIN);
-        self.patience = AUTOLOGOUT;
     }
 
     /// The next thing that the client wants. What was answered so far is sent before waiting, and only then: the
@@ -106,6 +108,10 @@ impl Link {
             // A client that idles shall not hold the largest buffer it ever filled.
             self.framer.input = BytesMut::new();
         }
+        let patience = match self.guard {
+            Some(_) => AUTOLOGOUT,
+            None => BEFORE_LOGIN.min(TO_LOG_IN.saturating_sub(self.began.elapsed())),
+        };
         let ended = async {
             match &mut self.guard {
                 Some(guard) => guard.ended().await,
@@ -115,7 +121,7 @@ impl Link {
         tokio::select! {
             biased;
             () = ended => return Err(End::Revoked),
-            more = self.stream.more(self.patience) => more?,
+            more = self.stream.more(patience) => more?,
             () = self.stop.stopping() => return Err(End::Stopping),
         }
         let arrived = self.stream.take_buffered(usize::MAX);

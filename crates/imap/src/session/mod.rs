@@ -29,6 +29,8 @@ pub const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID NAMESPACE UIDPLUS 
 const MOST_BAD: u32 = 50;
 /// The same, of a stranger.
 const MOST_BAD_OF_STRANGERS: u32 = 10;
+/// Commands of any kind that a stranger may send.
+const MOST_OF_STRANGERS: u32 = 100;
 
 pub(crate) struct Session {
     link: Link,
@@ -40,6 +42,8 @@ pub(crate) struct Session {
     bad: u32,
     /// Wrong passwords.
     wrong: u32,
+    /// Commands before anybody signed in.
+    strange: u32,
 }
 
 /// Whoever signed in.
@@ -54,7 +58,15 @@ struct Person {
 
 impl Session {
     pub fn new(stream: Stream, services: Arc<Services>, stop: Stop) -> Self {
-        Self { link: Link::new(stream, stop), services, person: None, condstore: false, bad: 0, wrong: 0 }
+        Self {
+            link: Link::new(stream, stop),
+            services,
+            person: None,
+            condstore: false,
+            bad: 0,
+            wrong: 0,
+            strange: 0,
+        }
     }
 
     /// Serves the connection to its end.
@@ -162,8 +174,10 @@ impl Session {
         }
         reply.write(&mut self.link.w, tag);
         self.bad = if reply.is_bad() { self.bad + 1 } else { 0 };
-        let most = if self.person.is_some() { MOST_BAD } else { MOST_BAD_OF_STRANGERS };
-        if self.bad >= most {
+        let stranger = self.person.is_none();
+        self.strange += u32::from(stranger);
+        let most = if stranger { MOST_BAD_OF_STRANGERS } else { MOST_BAD };
+        if self.bad >= most || (stranger && self.strange >= MOST_OF_STRANGERS) {
             return Err(End::Abuse);
         }
         self.link.spill().await?;

@@ -61,7 +61,7 @@ pub(super) async fn learn(
         Ok(keywords) => {
             selected.keywords.0 = keywords;
             w.raw("* FLAGS ");
-            selected.keywords.write_all(w, false);
+            selected.keywords.write_all(w);
             w.end();
         }
         Err(error) => tracing::warn!(%error, "can't read an account's keywords"),

@@ -2,6 +2,7 @@
 
 mod ca;
 mod client;
+mod facts;
 mod server;
 
 use std::sync::Arc;

@@ -61,6 +61,13 @@ impl ServerCertificate {
     }
 }
 
+impl ServerCertificate {
+    /// The server's own certificate, DER.
+    pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.0.cert.first()
+    }
+}
+
 /// What a listener offers. Clones share it: [`ServerTls::replace`] changes all of them.
 #[derive(Clone)]
 pub struct ServerTls {

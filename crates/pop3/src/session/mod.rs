@@ -10,6 +10,7 @@ use sealpost_identity::Login;
 use sealpost_mailbox::Caller;
 use sealpost_net::{Error as NetError, Line, Stop, Stream};
 use sealpost_store::Watch;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroize;
 
 use crate::codec::{Command, LONGEST_LINE, parse};
@@ -26,6 +27,7 @@ pub(crate) struct Session {
     services: Arc<Services>,
     stop: Stop,
     state: State,
+    began: Instant,
     bad: u32,
     wrong: u32,
 }
@@ -150,7 +152,7 @@ fn no(words: &str) -> Halt {
 
 impl Session {
     pub fn new(stream: Stream, services: Arc<Services>, stop: Stop) -> Self {
-        Self { stream, services, stop, state: State::Stranger(None), bad: 0, wrong: 0 }
+        Self { stream, services, stop, state: State::Stranger(None), began: Instant::now(), bad: 0, wrong: 0 }
     }
 
     /// Serves the connection to its end.
@@ -216,6 +218,11 @@ impl Session {
         if !self.stream.buffered().contains(&b'\n') {
             self.stream.flush().await?;
         }
+        // A stranger has as long in all as a person has between two lines.
+        let whole = match self.state {
+            State::Person(_) => Duration::MAX,
+            State::Stranger(_) => AUTOLOGOUT.saturating_sub(self.began.elapsed()),
+        };
         let (state, services) = (&mut self.state, &self.services);
         let ended = async {
             match state {
@@ -226,7 +233,9 @@ impl Session {
         tokio::select! {
             biased;
             () = ended => Err(End::Revoked),
-            line = self.stream.read_line(LONGEST_LINE, AUTOLOGOUT) => Ok(line?),
+            line = timeout(whole, self.stream.read_line(LONGEST_LINE, AUTOLOGOUT)) => {
+                Ok(line.map_err(|_| End::Idle)??)
+            }
             () = self.stop.stopping() => Err(End::Stopping),
         }
     }

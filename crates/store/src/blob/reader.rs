@@ -66,12 +66,18 @@ impl BlobReader {
         self.read_at(0, usize::try_from(self.row.size).unwrap_or(usize::MAX))
     }
 
-    /// Opens every chunk and keeps none.
+    /// Opens every chunk and keeps none; also holds the sealed length against the row's.
     pub fn verify(&mut self) -> Result<()> {
         for number in 0..self.row.chunks() {
             self.chunk(number)?;
         }
-        Ok(())
+        let stored = match (&self.row.place, &self.index) {
+            (Place::Row(body), _) => body.len() as u64,
+            (Place::Pack { .. }, Some(index)) => index.iter().map(|place| u64::from(place.length)).sum(),
+            // It was the length of the frame that was read.
+            (Place::Pack { .. }, None) => self.row.stored,
+        };
+        if stored == self.row.stored { Ok(()) } else { Err(self.row.damaged()) }
     }
 
     fn chunk(&mut self, number: u64) -> Result<&[u8]> {

@@ -224,6 +224,20 @@ impl TenantKeys {
         Ok((id, self.life_key(id)?))
     }
 
+    /// The life key of the journal entries that expire on `day`, if there are any: none is made.
+    ///
+    /// [`Error::Damaged`] when its row was changed.
+    pub async fn journal_day(&self, day: i32) -> Result<Option<LifeKeyId>> {
+        self.stored_day(day).await
+    }
+
+    /// Whether a data key's row opens under its root.
+    pub(super) fn opens_data_key(&self, id: DataKeyId, kind: i64, epoch: i64, wrapped: &[u8]) -> bool {
+        let Some(root) = Root::of_kind(kind) else { return false };
+        let aad = data_key_aad(self.tenant, id, root, epoch);
+        epoch == self.root(root).epoch && self.root(root).data_keys.unwrap(&aad, wrapped).is_ok()
+    }
+
     /// Whether the data keys are due for new ones.
     pub(super) fn is_worn(&self, now: Time) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);

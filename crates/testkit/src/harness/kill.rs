@@ -42,7 +42,9 @@ impl Size {
 pub fn run(program: &Path, size: Size, mut dice: Dice) -> Result<String> {
     let start = Instant::now();
     let mut server = Server::start(program)?;
-    ensure!(server.stop()?.success(), "the clean stop failed");
+    server.imap_as("bob")?;
+    let status = server.stop()?;
+    ensure!(status.success(), "the clean stop ended with {status}");
     let before = journal(&server)?;
     server.start_again()?;
     let field = Field {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     Dice, Server,
-    harness::code::until,
+    harness::code::{receipt, until},
     postfix::{Postfix, Tls},
     tap::Tap,
 };
@@ -57,8 +57,8 @@ pub fn run(program: &Path, mut dice: Dice) -> Result<String> {
                 );
             }
             ensure!(arrived.contains("/pickup/"), "{}: no notice:\n{arrived}", host.name);
-            let receipt = until(|| receipt(&server, &to)).with_context(|| format!("no receipt for {to}"))?;
-            report.push_str(&format!("\n{}: pickup; the receipt says: {receipt}", host.name));
+            let says = until(|| reason(&server, &to)).with_context(|| format!("no receipt for {to}"))?;
+            report.push_str(&format!("\n{}: pickup; the receipt says: {says}", host.name));
         }
     }
     Ok(report)
@@ -91,18 +91,12 @@ fn route<'a>(config: &Path, ca: &Path, hosts: impl Iterator<Item = &'a Host>) ->
     Ok(fs::write(config, text)?)
 }
 
-/// The lines around the recipient in alice's receipt.
-fn receipt(server: &Server, to: &str) -> Result<Option<String>> {
-    let mut imap = server.imap_as("alice")?;
-    imap.select("INBOX")?;
-    let bodies = imap.bodies()?;
-    let texts =
-        bodies.iter().map(|body| String::from_utf8_lossy(body).replace("=\r\n", "").replace("\r\n", "\n"));
-    let found = texts.filter(|text| text.contains("/sent/")).find_map(|text| {
-        let (_, after) = text.split_once("\n\n")?;
-        let at = after.find(to)?;
-        let lines = after[at..].lines().take(6).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("Code:"));
-        Some(lines.collect::<Vec<_>>().join(" | "))
-    });
-    Ok(found)
+/// The lines behind the recipient in alice's receipt.
+fn reason(server: &Server, to: &str) -> Result<Option<String>> {
+    let Some(text) = receipt(server, to)? else { return Ok(None) };
+    let (_, after) = text.split_once(to).context("no recipient")?;
+    let lines = after.lines().take(5).map(str::trim);
+    Ok(Some(
+        lines.filter(|line| !line.is_empty() && !line.starts_with("Code:")).collect::<Vec<_>>().join(" "),
+    ))
 }

@@ -18,5 +18,5 @@ pub async fn sign_out(cx: Cx) -> Result<Answer, Problem> {
     Ok(Answer::see("/signin?why=out")
         .cookie(&Cookie::Session.clear())
         .cookie(&Cookie::Form.clear())
-        .header(HeaderName::from_static("clear-site-data"), "\"cache\", \"storage\""))
+        .header(HeaderName::from_static("clear-site-data"), "\"storage\""))
 }

@@ -134,7 +134,7 @@ async fn deliver(
             return stopped(error).map(Err);
         }
         loop {
-            let piece = match field.chunk().await.map_err(form::broken) {
+            let piece = match form::piece(&mut field).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(Broken::TooLarge) => return Ok(Err(Stopped::TooLarge)),

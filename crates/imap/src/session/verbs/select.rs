@@ -29,7 +29,7 @@ pub(super) async fn select(
 
     let w = &mut s.link.w;
     w.raw("* FLAGS ");
-    keywords.write_all(w, false);
+    keywords.write_all(w);
     w.raw("\r\n* ").number(view.entries.len() as u64).raw(" EXISTS\r\n* 0 RECENT\r\n");
     if let Some(first) = view.entries.iter().position(|entry| !entry.flags.contains(Flags::SEEN)) {
         w.raw("* OK [UNSEEN ").number(first as u64 + 1).raw("] The first unseen message\r\n");
@@ -38,7 +38,7 @@ pub(super) async fn select(
     if read_only {
         w.raw("()");
     } else {
-        keywords.write_all(w, true);
+        keywords.write_permanent(w);
     }
     w.raw("] Flags that are kept\r\n* OK [UIDNEXT ").number(next).raw("] The next UID\r\n");
     w.raw("* OK [UIDVALIDITY ").number(view.folder.uidvalidity).raw("] UIDs hold\r\n");
