@@ -86,9 +86,9 @@ impl Incoming {
         let seen = header.len();
         header.extend_from_slice(bytes);
         match find_end(header, seen) {
-            Some(end) => self.pass_header(end).await,
-            None if header.len() > MAX_HEADER => Err(Reason::LinesInvalid.into()),
-            None => Ok(()),
+            Some(end) if end <= MAX_HEADER => self.pass_header(end).await,
+            None if header.len() <= MAX_HEADER => Ok(()),
+            _ => Err(Reason::LinesInvalid.into()),
         }
     }
 

@@ -76,7 +76,7 @@ pub struct Options {
     pub message_size: u64,
     /// How long a message is tried by SMTP before it waits to be picked up.
     pub pickup_after: std::time::Duration,
-    /// How long a notice or a DSN is tried.
+    /// How long that is tried which can't wait to be picked up: a notice, a DSN, mail for another organisation here.
     pub notice_life: std::time::Duration,
 }
 

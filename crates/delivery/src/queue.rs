@@ -1,5 +1,6 @@
 //! The queue's rows: claimed, settled, listed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_audit::{Completion, Open, Outcome as AuditOutcome, Verb};
@@ -127,9 +128,10 @@ impl Delivery {
             let due = now.plus(backoff(row.attempt));
             if row.method == Method::Smtp && row.pickup && due > accepted.plus(options.pickup_after) {
                 Next::Switch(Method::Pickup, Reason::TransportUnreachable)
-            } else if row.method == Method::Smtp && due > accepted.plus(options.notice_life) {
+            } else if row.method != Method::Pickup && due > accepted.plus(options.notice_life) {
                 Next::Done(State::Failed)
             } else {
+                // What is to wait here is never given up: what fails then is ours.
                 Next::Again(due)
             }
         };
@@ -153,7 +155,7 @@ impl Delivery {
     }
 
     /// Writes what became of a batch, with the entry that completes the attempt.
-    pub(crate) async fn write_settled(&self, settled: Vec<Settled>, open: Open) -> Result<Vec<Settled>, Error> {
+    pub(crate) async fn write_settled(&self, settled: Arc<[Settled]>, open: Open) -> Result<(), Error> {
         let verdict = if settled.iter().any(|s| s.verdict() == AuditOutcome::Failed) {
             AuditOutcome::Failed
         } else {
@@ -162,20 +164,17 @@ impl Delivery {
         let reason = settled.first().map_or("", |s| s.reason.name());
         let entry = open.completion(Completion::from(verdict).reason(reason)).await?;
         let now = self.inner.clock.now();
-        let settled = std::sync::Arc::new(settled);
-        let rows = std::sync::Arc::clone(&settled);
         self.inner
             .store
             .write(Scope::instance(), move |tx| {
-                rows.iter().try_for_each(|s| write_one(tx, s, now))?;
-                if let Some(first) = rows.first() {
+                settled.iter().try_for_each(|s| write_one(tx, s, now))?;
+                if let Some(first) = settled.first() {
                     end_submission(tx, first.row.tenant, first.row.submission, now)?;
                 }
                 sealpost_audit::insert_completion(tx, &entry)?;
                 Ok::<_, Error>(())
             })
-            .await?;
-        Ok(std::sync::Arc::into_inner(settled).unwrap_or_default())
+            .await
     }
 
     /// What an earlier process had begun when it died: it may have arrived. Tried again, and shown as that.

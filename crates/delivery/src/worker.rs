@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::accept::{SubmissionDetail, submission_aad};
 use crate::ledger::Detail;
-use crate::queue::Claimed;
+use crate::queue::{Claimed, Settled};
 use crate::{Batch, Couriers, Delivery, Error, Evidence, Job, Kind, Outcome, schema};
 
 /// Batches that are under way at once.
@@ -102,10 +102,19 @@ impl Delivery {
                 tokio::spawn(async move {
                     let _slot = slot;
                     let ids: Vec<QueueId> = rows.iter().map(|r| r.id).collect();
-                    if let Err(error) = delivery.carry(&couriers, rows).await {
-                        tracing::error!(%error, "an attempt failed here; its messages are tried again");
-                        delivery.put_back(ids).await;
+                    let carrier = delivery.clone();
+                    // A task of its own: a courier's panic must not leave its messages behind.
+                    match tokio::spawn(async move { carrier.carry(&couriers, rows).await }).await {
+                        Ok(Ok(())) => return,
+                        Ok(Err(error)) => {
+                            tracing::error!(%error, "an attempt failed here; its messages are tried again");
+                        }
+                        Err(error) => {
+                            let panicked = error.is_panic();
+                            tracing::error!(panicked, "an attempt broke off; its messages are tried again");
+                        }
                     }
+                    delivery.put_back(ids).await;
                 });
             }
         }
@@ -136,7 +145,7 @@ impl Delivery {
             Some(courier) => courier.carry(&batch).await,
             None => Vec::new(),
         };
-        let settled = rows
+        let settled: Arc<[Settled]> = rows
             .iter()
             .zip(details)
             .map(|(row, detail)| {
@@ -147,7 +156,7 @@ impl Delivery {
                 self.settle(&keys, row, batch.accepted, outcome, detail)
             })
             .collect();
-        let settled = self.write_settled(settled, open).await?;
+        self.write_settled(Arc::clone(&settled), open).await?;
         let failed: Vec<(Address, Reason)> = settled
             .iter()
             .zip(&batch.jobs)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealpost_imap::{Services, session};
 use sealpost_model::Protocol;
 use sealpost_net::{Stop, Stopper};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use world::{World, speak};
 
 fn services(world: &World) -> Arc<Services> {
@@ -134,4 +134,41 @@ async fn starttls_begins_anew_and_takes_nothing_along() {
 async fn say(wire: &mut (impl AsyncWrite + Unpin), text: &str) {
     wire.write_all(text.as_bytes()).await.expect("is sent");
     wire.flush().await.expect("is sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_message_comes_back_byte_for_byte_in_whole_and_in_ranges() {
+    let world = World::new().await;
+    let (stream, mut wire) = world.connect(Protocol::Imap, true);
+    tokio::spawn(session(stream, services(&world), Stop::never()));
+    let mut message = b"Subject: large\r\n\r\n".to_vec();
+    while message.len() < 900_000 {
+        message.extend_from_slice(format!("line at {}\r\n", message.len()).as_bytes());
+    }
+    let login = format!("a1 LOGIN bob@clinic.test \"{}\"\r\n", world::PASSWORD);
+    say(&mut wire, &login).await;
+    say(&mut wire, &format!("a2 APPEND INBOX {{{}+}}\r\n", message.len())).await;
+    for piece in message.chunks(10_007) {
+        wire.write_all(piece).await.expect("is sent");
+    }
+    say(&mut wire, "\r\na3 EXAMINE INBOX\r\n").await;
+    while !world::hear(&mut wire).await.starts_with("a3 OK") {}
+    let whole = message.len();
+    for (offset, count) in [(0, whole), (262_143, 2), (262_144, 300_000), (899_999, 99), (5, 600_000)] {
+        say(&mut wire, &format!("b FETCH 1 BODY.PEEK[]<{offset}.{count}>\r\n")).await;
+        let wanted = &message[offset..(offset + count).min(whole)];
+        let head = format!("* 1 FETCH (BODY[]<{offset}> {{{}}}", wanted.len());
+        assert_eq!(world::hear(&mut wire).await, head);
+        let mut got = vec![0; wanted.len()];
+        wire.read_exact(&mut got).await.expect("is read");
+        assert!(got == wanted, "{offset} {count}");
+        assert_eq!(world::hear(&mut wire).await, ")");
+        assert_eq!(world::hear(&mut wire).await, "b OK FETCH completed");
+    }
+    // Ten pieces of it in one line: more than is read ahead.
+    let items = vec!["BODY.PEEK[]"; 10].join(" ");
+    say(&mut wire, &format!("c FETCH 1 ({items})\r\n")).await;
+    let mut got = vec![0; 10 * whole];
+    wire.read_exact(&mut got).await.expect("is read");
+    while !world::hear(&mut wire).await.starts_with("c OK") {}
 }

@@ -8,8 +8,8 @@ use sealpost_model::{AccountId, FolderId, Id, LifeKeyId, PersonId, TenantId};
 use sealpost_policy::decide::MailboxFacts;
 use sealpost_store::{Tx, keys::TenantKeys, params};
 
-use crate::folder::SealedFolder;
-use crate::{Error, Mailboxes, schema};
+use crate::folder::{FolderFacts, SealedFolder};
+use crate::{Entry, Error, Mailboxes, schema};
 
 /// What never changes in an account's life; kept in memory once it was needed.
 pub struct AccountFacts {
@@ -43,6 +43,29 @@ pub struct NewAccount {
     quota: i64,
     mac: [u8; 16],
     folders: Vec<SealedFolder>,
+}
+
+impl AccountFacts {
+    /// The MAC of an entry's row: flags and times are what a reader goes by.
+    pub(crate) fn entry_mac(&self, folder: FolderId, e: &Entry) -> [u8; 16] {
+        let Entry { id, uid, flags, modseq, size, received } = *e;
+        let numbers = [
+            self.id.raw(),
+            folder.raw(),
+            i64::from(uid),
+            flags.bits(),
+            modseq,
+            i64::from(size),
+            received.millis(),
+        ];
+        let parts = numbers.map(i64::to_be_bytes);
+        self.tenant_keys.mac("entry", id.raw(), 1, &parts.each_ref().map(|p| p.as_slice()))
+    }
+
+    /// The MAC of a folder's row over what is not counted.
+    pub(crate) fn folder_mac(&self, folder: FolderId, facts: &FolderFacts) -> [u8; 16] {
+        facts.mac(&self.tenant_keys, self.id, folder)
+    }
 }
 
 impl Mailboxes {
@@ -148,7 +171,7 @@ pub fn insert_account(tx: &mut Tx, new: &NewAccount) -> Result<(), sealpost_stor
     new.folders.iter().try_for_each(|folder| folder.insert(tx, new.id))
 }
 
-fn mac(
+pub(crate) fn mac(
     keys: &TenantKeys,
     id: AccountId,
     owner: Option<PersonId>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_audit::{Entry as AuditEntry, Verb};
+use sealpost_audit::{Entry as AuditEntry, Object, Verb};
 use sealpost_crypto::{Key, Sha256};
 use sealpost_message::{Scanner, Span};
 use sealpost_model::{AccountId, BlobId, EntryId, Flags, FolderId, TenantId, Time};
@@ -11,7 +11,7 @@ use sealpost_store::{BlobRef, BlobWriter, Durable, Scope, Topic, Tx, params};
 use crate::account::AccountFacts;
 use crate::content::{self, Sealed, Summary};
 use crate::folder::{may_write, narrow};
-use crate::{Caller, Error, Mailboxes, schema};
+use crate::{Caller, Entry, Error, Mailboxes, schema};
 
 /// A message while it arrives: each piece is scanned and sealed at once, so that memory stays bounded and no plain
 /// copy ever lies on disk. Dropping it forgets the key, and with it the message.
@@ -101,6 +101,7 @@ pub struct Delivery {
     received: Time,
     size: u64,
     content: Sealed,
+    facts: Arc<AccountFacts>,
 }
 
 impl Mailboxes {
@@ -168,6 +169,7 @@ impl Mailboxes {
             received,
             size: uploaded.summary.structure.size,
             content: content::seal(self, &facts, id, uploaded.id, &uploaded.key, &uploaded.encoded),
+            facts,
         })
     }
 
@@ -202,20 +204,21 @@ impl Mailboxes {
             .await
     }
 
-    /// An audit entry of a change to messages, sealed before its transaction.
-    pub(crate) async fn audit_entry(
+    /// An audit entry of a change to messages or folders, sealed before its transaction.
+    pub(crate) async fn audit_entry<O: Into<Object>>(
         &self,
         caller: &Caller,
         verb: Verb,
-        ids: impl IntoIterator<Item = EntryId>,
+        objects: impl IntoIterator<Item = O>,
     ) -> Result<AuditEntry, Error> {
         let account = caller.access.target();
         let facts: Arc<AccountFacts> = self.facts(account).await?;
-        let mut draft =
-            self.inner.audit.draft(facts.tenant, &caller.access.actor(), &caller.client, verb).owner(account);
-        for id in ids {
-            draft = draft.object(id);
-        }
+        let draft = self
+            .inner
+            .audit
+            .draft(facts.tenant, &caller.access.actor(), &caller.client, verb)
+            .owner(account)
+            .objects(objects);
         Ok(self.inner.audit.seal(draft).await?)
     }
 }
@@ -239,14 +242,27 @@ pub fn insert_entry(tx: &mut Tx, new: &Delivery) -> Result<(u32, u32), Error> {
             Ok((r.int(0)?, r.int(1)?))
         })?
         .ok_or(Error::NoFolder)?;
-    let uid = next - 1;
-    tx.execute(
-        &schema::INSERT_ENTRY,
-        params![new.folder, uid, new.id, modseq, new.flags, size, new.received],
-    )?;
+    let Delivery { id, flags, received, .. } = *new;
+    let uid = narrow(next - 1);
+    let entry = Entry { id, uid, flags, modseq, size: narrow(size), received };
+    place_entry(tx, &new.facts, new.folder, &entry)?;
     insert_content(tx, new.id, new.account, &new.content)?;
     tx.after_commit(Topic::Account(new.account));
-    Ok((narrow(validity), narrow(uid)))
+    Ok((narrow(validity), uid))
+}
+
+/// Writes an entry's row.
+pub(crate) fn place_entry(
+    tx: &mut Tx,
+    facts: &AccountFacts,
+    folder: FolderId,
+    entry: &Entry,
+) -> Result<(), sealpost_store::Error> {
+    let Entry { id, uid, flags, modseq, size, received } = *entry;
+    let mac = facts.entry_mac(folder, entry);
+    let (uid, size) = (i64::from(uid), i64::from(size));
+    tx.execute(&schema::INSERT_ENTRY, params![folder, uid, id, modseq, flags, size, received, mac])?;
+    Ok(())
 }
 
 pub(crate) fn insert_content(

@@ -3,13 +3,15 @@
 //! Each runs in pieces of [`CHUNK`] messages, a transaction and a MODSEQ each, so that one person's 50,000 messages
 //! hold nobody up. Messages that are gone are passed over: another program of the same owner removed them.
 
+use std::sync::Arc;
+
 use sealpost_audit::{Entry as AuditEntry, Verb};
 use sealpost_crypto::Aad;
 use sealpost_model::{AccountId, EntryId, Flags, FolderId, Id};
 use sealpost_store::{Scope, Topic, Tx, params};
 
 use crate::account::AccountFacts;
-use crate::append::insert_content;
+use crate::append::{insert_content, place_entry};
 use crate::content::{self, Sealed, open_key, open_summary};
 use crate::folder::{may_write, narrow};
 use crate::view::{Entry, entry};
@@ -65,10 +67,11 @@ impl Mailboxes {
         unchanged_since: Option<i64>,
     ) -> Result<Vec<Entry>, Error> {
         may_write(caller)?;
-        let account = caller.access.target();
+        let facts = self.facts(caller.access.target()).await?;
+        let account = facts.id;
         let mut out = Vec::with_capacity(uids.len());
         for chunk in uids.chunks(CHUNK) {
-            let uids = chunk.to_vec();
+            let (uids, facts) = (chunk.to_vec(), Arc::clone(&facts));
             let audit = self.change_entry(caller, Verb::Flag, folder, chunk).await?;
             let changed = self
                 .inner
@@ -86,7 +89,8 @@ impl Mailboxes {
                         if after != e.flags {
                             count.unseen += unseen(after) - unseen(e.flags);
                             e = Entry { flags: after, modseq, ..e };
-                            tx.execute(&schema::SET_FLAGS, params![folder, i64::from(*uid), after, modseq])?;
+                            let mac = facts.entry_mac(folder, &e);
+                            tx.execute(&schema::SET_FLAGS, params![folder, i64::from(*uid), after, modseq, mac])?;
                         }
                         kept.push(e);
                     }
@@ -130,17 +134,17 @@ impl Mailboxes {
                 })
                 .await?;
             let ids: Vec<EntryId> = found.iter().map(|e| e.id).collect();
-            let rows: Vec<(Entry, EntryId, Sealed)> = self
-                .sealed(&facts, &ids)
-                .await?
-                .into_iter()
-                .zip(&found)
-                .map(|((id, row), e)| {
-                    let copy: EntryId = self.inner.store.id();
-                    Ok((*e, copy, self.reseal(&facts, id, &row, copy)?))
-                })
-                .collect::<Result<_, Error>>()?;
+            let sealed = self.sealed(&facts, &ids).await?;
+            // In the order asked for, without those that were removed since.
+            let mut found = found.into_iter();
+            let mut rows: Vec<(Entry, EntryId, Sealed)> = Vec::with_capacity(sealed.len());
+            for (id, row) in sealed {
+                let Some(e) = found.find(|e| e.id == id) else { continue };
+                let copy: EntryId = self.inner.store.id();
+                rows.push((e, copy, self.reseal(&facts, id, &row, copy)?));
+            }
             let audit = self.audit_entry(caller, Verb::Copy, rows.iter().map(|(_, copy, _)| *copy)).await?;
+            let facts = Arc::clone(&facts);
             let done = self
                 .inner
                 .store
@@ -152,11 +156,8 @@ impl Mailboxes {
                     let mut uid = take_uids(tx, account, to, n, modseq, unseen)?;
                     let mut pairs = Vec::with_capacity(rows.len());
                     for (e, copy, row) in &rows {
-                        let size = i64::from(e.size);
-                        tx.execute(
-                            &schema::INSERT_ENTRY,
-                            params![to, uid, *copy, modseq, e.flags, size, e.received],
-                        )?;
+                        let placed = Entry { id: *copy, uid: narrow(uid), modseq, ..*e };
+                        place_entry(tx, &facts, to, &placed)?;
                         insert_content(tx, *copy, account, row)?;
                         pairs.push((e.uid, narrow(uid)));
                         uid += 1;
@@ -183,11 +184,12 @@ impl Mailboxes {
         to: FolderId,
     ) -> Result<(u32, Vec<(u32, u32)>), Error> {
         may_write(caller)?;
-        let account = caller.access.target();
+        let facts = self.facts(caller.access.target()).await?;
+        let account = facts.id;
         let validity = self.folder(caller, to).await?.uidvalidity;
         let mut pairs = Vec::with_capacity(uids.len());
         for chunk in uids.chunks(CHUNK) {
-            let uids = chunk.to_vec();
+            let (uids, facts) = (chunk.to_vec(), Arc::clone(&facts));
             let audit = self.change_entry(caller, Verb::Move, from, chunk).await?;
             let done = self
                 .inner
@@ -206,8 +208,8 @@ impl Mailboxes {
                     let mut uid = take_uids(tx, account, to, n, modseq, -count.unseen)?;
                     let mut pairs = Vec::with_capacity(moved.len());
                     for e in &moved {
-                        let size = i64::from(e.size);
-                        tx.execute(&schema::INSERT_ENTRY, params![to, uid, e.id, modseq, e.flags, size, e.received])?;
+                        let placed = Entry { uid: narrow(uid), modseq, ..*e };
+                        place_entry(tx, &facts, to, &placed)?;
                         pairs.push((e.uid, narrow(uid)));
                         uid += 1;
                     }
@@ -329,9 +331,7 @@ impl Mailboxes {
         }
         let facts = self.facts(caller.access.target()).await?;
         let account = facts.id;
-        let id = account.raw().to_be_bytes();
-        let index =
-            facts.tenant_keys.blind("keyword.name", &[&id[..], name.to_ascii_lowercase().as_bytes()].concat());
+        let index = keyword_index(&facts, name);
         // Which bit it gets is known only inside: it is sealed for each in turn until one fits.
         let bits = Flags::FIRST_KEYWORD..=Flags::LAST_KEYWORD;
         let sealed: Vec<(u32, Vec<u8>)> = bits
@@ -348,6 +348,7 @@ impl Mailboxes {
         if let Some(bit) = known {
             return Ok(narrow(bit));
         }
+        let audit = self.audit_entry(caller, Verb::Keyword, [account]).await?;
         self.inner
             .store
             .write(Scope::account(account), move |tx| {
@@ -358,6 +359,7 @@ impl Mailboxes {
                 let next = last.map_or(Flags::FIRST_KEYWORD, |bit| narrow(bit) + 1);
                 let (bit, name) = sealed.iter().find(|(bit, _)| *bit == next).ok_or(Error::Keywords)?;
                 tx.execute(&schema::INSERT_KEYWORD, params![account, i64::from(*bit), &index, name])?;
+                sealpost_audit::insert(tx, &audit)?;
                 Ok(*bit)
             })
             .await
@@ -465,7 +467,12 @@ fn touch(
     Ok(())
 }
 
-fn keyword_aad(facts: &AccountFacts, bit: i64) -> Aad {
+pub(crate) fn keyword_index(facts: &AccountFacts, name: &str) -> [u8; 16] {
+    let id = facts.id.raw().to_be_bytes();
+    facts.tenant_keys.blind("keyword.name", &[&id[..], name.to_ascii_lowercase().as_bytes()].concat())
+}
+
+pub(crate) fn keyword_aad(facts: &AccountFacts, bit: i64) -> Aad {
     Aad::new(facts.tenant, "keyword", facts.id.raw() ^ bit << 56, "name")
 }
 

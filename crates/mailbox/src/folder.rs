@@ -1,8 +1,11 @@
 //! Folders: what IMAP calls mailboxes.
 
+use std::sync::Arc;
+
+use sealpost_audit::Verb;
 use sealpost_crypto::Aad;
 use sealpost_model::{AccountId, FolderId, Id};
-use sealpost_store::{Row, Scope, Topic, Tx, params};
+use sealpost_store::{ReadTx, Row, Scope, Topic, Tx, keys::TenantKeys, params};
 
 use crate::account::AccountFacts;
 use crate::{Caller, Error, Mailboxes, schema};
@@ -108,35 +111,30 @@ impl Mailboxes {
         may_write(caller)?;
         let name = canonical(name)?;
         let facts = self.facts(caller.access.target()).await?;
-        let mut rows = Vec::new();
-        for (at, _) in name.match_indices('/').chain([(name.len(), "")]) {
-            rows.push(self.seal_folder(&facts, &name[..at], None));
-        }
+        let above = self.seal_above(&facts, &name);
+        let last = self.seal_folder(&facts, &name, None);
+        let audit = self.audit_entry(caller, Verb::FolderCreate, [last.id]).await?;
         let account = facts.id;
         self.inner
             .store
             .write(Scope::account(account), move |tx| {
                 let present = tx.rows(&schema::FOLDERS, params![account], |r| r.id::<FolderId>(0))?.len();
-                if present + rows.len() > MAX_FOLDERS {
+                if present + above.len() + 1 > MAX_FOLDERS {
                     return Err(Error::Name("there are too many folders"));
                 }
-                let (last, above) = rows.split_last().ok_or(Error::Name("it is empty"))?;
-                if find(tx, account, &last.index)?.is_some() {
+                if find(tx, account, &last.facts.index)?.is_some() {
                     return Err(Error::Exists);
                 }
-                for row in above {
-                    if find(tx, account, &row.index)?.is_none() {
-                        row.insert(tx, account)?;
-                    }
-                }
+                insert_missing(tx, account, &above)?;
                 last.insert(tx, account)?;
+                sealpost_audit::insert(tx, &audit)?;
                 tx.after_commit(Topic::Account(account));
                 Ok(last.id)
             })
             .await
     }
 
-    /// Renames a folder and what lies below it. Renaming INBOX is refused: move its messages instead.
+    /// Renames a folder and what lies below it, and makes those above its new place that are missing. Renaming INBOX is refused: move its messages instead.
     ///
     /// # Errors
     /// [`Error::NoFolder`], [`Error::Exists`], [`Error::Name`], [`Error::Folder`], and the store's.
@@ -160,25 +158,29 @@ impl Mailboxes {
             .filter(|f| f.name == from || f.name.starts_with(&below))
             .map(|f| {
                 let name = format!("{to}{}", &f.name[from.len()..]);
-                SealedFolder { id: f.id, ..self.seal_folder_as(&facts, f.id, &name, f.special) }
+                self.seal_folder_as(&facts, f.id, &name, f.special)
             })
             .collect();
-        if !folders.iter().any(|f| f.name == from) {
-            return Err(Error::NoFolder);
-        }
+        let folder = folders.iter().find(|f| f.name == from).ok_or(Error::NoFolder)?.id;
+        let above = self.seal_above(&facts, &to);
+        let audit = self.audit_entry(caller, Verb::FolderRename, [folder]).await?;
         let account = facts.id;
         self.inner
             .store
             .write(Scope::account(account), move |tx| {
+                insert_missing(tx, account, &above)?;
                 for row in &renamed {
-                    if find(tx, account, &row.index)?.is_some_and(|id| id != row.id) {
+                    if find(tx, account, &row.facts.index)?.is_some_and(|id| id != row.id) {
                         return Err(Error::Exists);
                     }
+                    let known = FolderFacts::read(tx, account, row.id)?.ok_or(Error::NoFolder)?;
+                    let mac = facts.folder_mac(row.id, &FolderFacts { index: row.facts.index, ..known });
                     tx.execute(
                         &schema::RENAME_FOLDER,
-                        params![account, row.id, &row.index, &row.name],
+                        params![account, row.id, &row.facts.index, &row.name, mac],
                     )?;
                 }
+                sealpost_audit::insert(tx, &audit)?;
                 tx.after_commit(Topic::Account(account));
                 Ok(())
             })
@@ -205,6 +207,7 @@ impl Mailboxes {
         self.expunge_all(&caller, folder.id).await?;
         let account = caller.access.target();
         let id = folder.id;
+        let audit = self.audit_entry(&caller, Verb::FolderDelete, [id]).await?;
         self.inner
             .store
             .write(Scope::account(account), move |tx| {
@@ -214,6 +217,7 @@ impl Mailboxes {
                 }
                 tx.execute(&schema::DELETE_VANISHED, params![id])?;
                 tx.execute(&schema::DELETE_FOLDER, params![account, id])?;
+                sealpost_audit::insert(tx, &audit)?;
                 tx.after_commit(Topic::Account(account));
                 Ok(())
             })
@@ -227,13 +231,22 @@ impl Mailboxes {
     pub async fn subscribe(&self, caller: &Caller, name: &str, subscribed: bool) -> Result<(), Error> {
         may_write(caller)?;
         let facts = self.facts(caller.access.target()).await?;
-        let index = self.folder_index(&facts, &canonical(name)?);
+        let index = folder_index(&facts, &canonical(name)?);
         let account = facts.id;
+        let id = self
+            .inner
+            .store
+            .read(move |tx| find(tx, account, &index))
+            .await?
+            .ok_or(Error::NoFolder)?;
+        let audit = self.audit_entry(caller, Verb::FolderSubscribe, [id]).await?;
         self.inner
             .store
             .write(Scope::account(account), move |tx| {
-                let id = find(tx, account, &index)?.ok_or(Error::NoFolder)?;
-                tx.execute(&schema::SUBSCRIBE_FOLDER, params![account, id, subscribed])?;
+                let known = FolderFacts::read(tx, account, id)?.ok_or(Error::NoFolder)?;
+                let mac = facts.folder_mac(id, &FolderFacts { subscribed, ..known });
+                tx.execute(&schema::SUBSCRIBE_FOLDER, params![account, id, subscribed, mac])?;
+                sealpost_audit::insert(tx, &audit)?;
                 Ok(())
             })
             .await
@@ -255,9 +268,9 @@ impl Mailboxes {
         })
     }
 
-    pub(crate) fn folder_index(&self, facts: &AccountFacts, name: &str) -> [u8; 16] {
-        let account = facts.id.raw().to_be_bytes();
-        facts.tenant_keys.blind("folder.name", &[&account, name.as_bytes()].concat())
+    /// The folders that a name lies in, outermost first.
+    fn seal_above(&self, facts: &AccountFacts, name: &str) -> Vec<SealedFolder> {
+        name.match_indices('/').map(|(at, _)| self.seal_folder(facts, &name[..at], None)).collect()
     }
 
     fn seal_folder(&self, facts: &AccountFacts, name: &str, special: Option<Special>) -> SealedFolder {
@@ -273,10 +286,14 @@ impl Mailboxes {
     ) -> SealedFolder {
         SealedFolder {
             id,
-            index: self.folder_index(facts, name),
             name: facts.key.seal(&self.inner.random, &name_aad(facts, id), name.as_bytes()),
-            special: special.map_or(0, |s| s as i64),
-            uidvalidity: self.inner.clock.now().seconds() & 0x7fff_ffff,
+            facts: FolderFacts {
+                index: folder_index(facts, name),
+                special: special.map_or(0, |s| s as i64),
+                subscribed: true,
+                uidvalidity: self.inner.clock.now().seconds() & 0x7fff_ffff,
+            },
+            keys: Arc::clone(&facts.tenant_keys),
         }
     }
 
@@ -296,17 +313,54 @@ impl Mailboxes {
 #[derive(Clone)]
 pub(crate) struct SealedFolder {
     id: FolderId,
-    index: [u8; 16],
     name: Vec<u8>,
-    special: i64,
-    uidvalidity: i64,
+    facts: FolderFacts,
+    keys: Arc<TenantKeys>,
+}
+
+/// The plain columns of a folder that count nothing.
+#[derive(Clone)]
+pub(crate) struct FolderFacts {
+    pub(crate) index: [u8; 16],
+    pub(crate) special: i64,
+    pub(crate) subscribed: bool,
+    /// In a row that is not written yet: the least that it may be.
+    pub(crate) uidvalidity: i64,
+}
+
+impl FolderFacts {
+    fn read(tx: &Tx, account: AccountId, id: FolderId) -> Result<Option<Self>, sealpost_store::Error> {
+        tx.row(&schema::FOLDER_FACTS, params![account, id], |r| {
+            Ok(Self { index: r.array(0)?, special: r.int(1)?, subscribed: r.bool(2)?, uidvalidity: r.int(3)? })
+        })
+    }
+
+    /// The MAC of the folder's row.
+    pub(crate) fn mac(&self, keys: &TenantKeys, account: AccountId, id: FolderId) -> [u8; 16] {
+        let numbers = [account.raw(), self.special, i64::from(self.subscribed), self.uidvalidity];
+        let numbers = numbers.map(i64::to_be_bytes);
+        let [account, special, subscribed, uidvalidity] = numbers.each_ref().map(|p| p.as_slice());
+        keys.mac("folder", id.raw(), 1, &[account, &self.index, special, subscribed, uidvalidity])
+    }
+}
+
+pub(crate) fn folder_index(facts: &AccountFacts, name: &str) -> [u8; 16] {
+    let account = facts.id.raw().to_be_bytes();
+    facts.tenant_keys.blind("folder.name", &[&account, name.as_bytes()].concat())
 }
 
 impl SealedFolder {
+    /// Writes it, with a UIDVALIDITY that no folder of the account ever had: a name that is used again must not bring
+    /// old UIDs back, however soon (RFC 9051 section 2.3.1.1).
     pub(crate) fn insert(&self, tx: &mut Tx, account: AccountId) -> Result<(), sealpost_store::Error> {
+        let least = self.facts.uidvalidity;
+        let uidvalidity = tx.row(&schema::NEXT_UIDVALIDITY, params![account, least], |r| r.int(0))?.unwrap_or(least);
+        let facts = FolderFacts { uidvalidity, ..self.facts.clone() };
+        let mac = facts.mac(&self.keys, account, self.id);
+        let FolderFacts { index, special, subscribed, .. } = facts;
         tx.execute(
             &schema::INSERT_FOLDER,
-            params![self.id, account, &self.index, &self.name, self.special, true, self.uidvalidity],
+            params![self.id, account, index, &self.name, special, subscribed, uidvalidity, mac],
         )?;
         Ok(())
     }
@@ -326,7 +380,20 @@ fn raw_folder(r: &Row<'_>) -> Result<RawFolder, sealpost_store::Error> {
     Ok(RawFolder { id: r.id(0)?, name: r.bytes(1)?.to_vec(), numbers })
 }
 
-fn find(tx: &Tx, account: AccountId, index: &[u8; 16]) -> Result<Option<FolderId>, sealpost_store::Error> {
+fn insert_missing(
+    tx: &mut Tx,
+    account: AccountId,
+    folders: &[SealedFolder],
+) -> Result<(), sealpost_store::Error> {
+    for folder in folders {
+        if find(tx, account, &folder.facts.index)?.is_none() {
+            folder.insert(tx, account)?;
+        }
+    }
+    Ok(())
+}
+
+fn find(tx: &ReadTx, account: AccountId, index: &[u8; 16]) -> Result<Option<FolderId>, sealpost_store::Error> {
     tx.row(&schema::FOLDER_ID, params![account, index], |r| r.id(0))
 }
 
@@ -359,7 +426,7 @@ pub(crate) fn narrow(n: i64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn name_aad(facts: &AccountFacts, id: FolderId) -> Aad {
+pub(crate) fn name_aad(facts: &AccountFacts, id: FolderId) -> Aad {
     Aad::new(facts.tenant, "folder", id.raw(), "name")
 }
 

@@ -14,6 +14,7 @@ mod change;
 mod content;
 mod error;
 mod folder;
+mod inspect;
 mod reader;
 mod schema;
 mod view;
@@ -30,8 +31,9 @@ pub use change::FlagOp;
 pub use content::Summary;
 pub use error::Error;
 pub use folder::{Folder, Special};
+pub use inspect::inspect;
 pub use reader::MessageReader;
-pub use schema::SCHEMA;
+pub use schema::{COVERAGE, SCHEMA};
 pub use view::{Changes, Entry, View};
 
 /// Whoever uses a mailbox: the proof that policy allowed it, and where they come from.

@@ -3,6 +3,7 @@
 use sealpost_model::{EntryId, Flags, FolderId, Time};
 use sealpost_store::{Row, params};
 
+use crate::change::CHUNK;
 use crate::folder::narrow;
 use crate::{Caller, Error, Folder, Mailboxes, schema};
 
@@ -46,6 +47,10 @@ pub struct Changes {
 /// Rows a read closure returns at most: the write-ahead log must not wait for a reader.
 const PAGE: i64 = 1_000;
 
+/// As many of changed and of vanished rows. A change touches at most [`CHUNK`] rows under one MODSEQ, so that a full
+/// page always holds a whole MODSEQ and gets on.
+const CHANGES: i64 = CHUNK as i64 + 1;
+
 impl Mailboxes {
     /// The folder with all its entries. Nothing sealed is opened but the folder's name.
     ///
@@ -80,7 +85,7 @@ impl Mailboxes {
         let mut changes = Changes { modseq: since, ..Changes::default() };
         loop {
             let from = changes.modseq;
-            let (modseq, page, vanished) = self
+            let (modseq, changed, vanished) = self
                 .inner
                 .store
                 .read(move |tx| {
@@ -92,19 +97,25 @@ impl Mailboxes {
                     if modseq <= from {
                         return Ok((from, Vec::new(), Vec::new()));
                     }
-                    let page = tx.rows(&schema::CHANGED, params![folder, from, PAGE], entry)?;
-                    let gone = tx.rows(&schema::VANISHED, params![folder, since], |r| r.int(0).map(narrow))?;
-                    Ok((modseq, page, gone))
+                    let changed = tx.rows(&schema::CHANGED, params![folder, from, CHANGES], entry)?;
+                    let vanished = tx.rows(&schema::VANISHED, params![folder, from, CHANGES], |r| {
+                        Ok((narrow(r.int(0)?), r.int(1)?))
+                    })?;
+                    Ok((modseq, changed, vanished))
                 })
                 .await?;
-            let full = page.len() == PAGE as usize;
-            // All rows of one MODSEQ belong together: a full page may have cut its last one. A change touches at most
-            // `change::CHUNK` rows, half a page, under one MODSEQ, so each page gets on.
-            let upto = if full { page.last().map_or(modseq, |e| e.modseq - 1) } else { modseq };
-            changes.changed.extend(page.into_iter().filter(|e| e.modseq <= upto));
-            changes.vanished = vanished;
+            // All rows of one MODSEQ belong together: a full page may have cut its last one.
+            let whole = |rows: usize, last: Option<i64>| match last {
+                Some(last) if rows == CHANGES as usize => last - 1,
+                _ => modseq,
+            };
+            let upto = whole(changed.len(), changed.last().map(|e| e.modseq))
+                .min(whole(vanished.len(), vanished.last().map(|(_, modseq)| *modseq)));
+            changes.changed.extend(changed.into_iter().filter(|e| e.modseq <= upto));
+            changes.vanished.extend(vanished.into_iter().filter(|(_, m)| *m <= upto).map(|(uid, _)| uid));
             changes.modseq = upto;
-            if !full {
+            if upto == modseq {
+                changes.vanished.sort_unstable();
                 return Ok(changes);
             }
         }

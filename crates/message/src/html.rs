@@ -345,8 +345,6 @@ mod tests {
         fn any_text(html in "(<|>|/|&|;|\"|'|=|!--|-->|script|style|head|a href|img src|cid:|https://e\\.test| |\\PC){0,40}") {
             to_text(&html);
             let clean = sanitize(&html);
-            // Attributes come in any order.
-            prop_assert_eq!(sanitize(&clean).len(), clean.len());
             for bad in ["<script", "<img", "<style", "<iframe"] {
                 prop_assert!(!clean.contains(bad));
             }

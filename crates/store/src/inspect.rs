@@ -255,3 +255,19 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
 
 /// What is said of a row whose columns have other types than were written.
 const UNREADABLE: &str = "a column can't be what was written";
+
+/// How many bodies there are, counted up to `most`.
+///
+/// # Errors
+/// The store's.
+pub async fn bodies(store: &Store, most: u64) -> Result<u64> {
+    let (mut after, mut found) = (i64::MIN, 0);
+    while found < most {
+        let from = after;
+        let ids = store.read(move |tx| tx.rows(&schema::BLOB_IDS, params![from], |r| r.int(0))).await?;
+        let Some(last) = ids.last() else { break };
+        after = *last;
+        found += ids.len() as u64;
+    }
+    Ok(found)
+}

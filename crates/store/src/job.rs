@@ -130,7 +130,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
+    // Inside a task the channel would count against the task's budget, which nobody refills while this thread waits.
+    let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;

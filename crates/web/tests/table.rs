@@ -77,6 +77,9 @@ async fn strangers_and_the_holders_of_something_else_get_no_further() {
     for rule in RULES {
         let path = world.names.path(rule);
         for (who, browser) in [("a stranger", &stranger), ("another recipient", &recipient), ("bob", &bob)] {
+            if who == "bob" && rule.path == "/signout" {
+                continue;
+            }
             let mut browser = browser.clone();
             browser.host = host(rule);
             let answer = visit(&mut browser, rule, &path).await;
@@ -90,8 +93,8 @@ async fn strangers_and_the_holders_of_something_else_get_no_further() {
                     assert_eq!(answer.header("location"), format!("/pickup/{}", world.names.link), "{line}");
                 }
                 Who::OpenedOrIdle => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{line}"),
-                // Signing out and the empty list are bob's own.
-                Who::Person if who == "bob" && matches!(rule.path, "/" | "/signout") => {}
+                // The empty list is bob's own.
+                Who::Person if who == "bob" && rule.path == "/" => {}
                 Who::Person if who == "bob" => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{line}"),
                 Who::Person => {
                     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{line}");

@@ -152,3 +152,15 @@ fn values_come_back_as_they_went() {
     let counted = store.read_blocking(|tx| tx.row(&ALL, params![1], |r| r.int(0)));
     assert!(matches!(counted, Err(Error::Bug(_))));
 }
+
+#[tokio::test]
+async fn one_task_may_block_as_often_as_it_likes() {
+    let bench = Bench::new();
+    let store = bench.open();
+    // More often than the budget of a tokio task allows without a yield.
+    for n in 0..300 {
+        store.write_blocking(Scope::instance(), move |tx| insert(tx, n, b"x")).unwrap();
+        store.read_blocking(|_| Ok::<_, Error>(())).unwrap();
+    }
+    assert_eq!(count(&store), 300);
+}

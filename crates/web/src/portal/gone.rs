@@ -65,7 +65,9 @@ pub fn answer(cx: &Cx, glance: &Glance) -> Answer {
     };
     let mut p = cx.page_of(&glance.organisation, cx.w(heading));
     p.back = format!("/pickup/{}", cx.param("token"));
-    page(status, &Gone { p, tone, icon, heading: cx.w(heading), text, advice, link: None })
+    // The link works again once the sender has made a new code.
+    let link = (glance.state == State::Locked).then(|| (cx.w("gone.unlocked"), p.back.clone()));
+    page(status, &Gone { p, tone, icon, heading: cx.w(heading), text, advice, link })
 }
 
 /// The page for a link that nobody was given.
