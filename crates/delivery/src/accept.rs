@@ -12,6 +12,8 @@ use sealpost_store::{BlobRef, Durable, Scope, Topic, Tx, keys::{Root, TenantKeys
 
 use crate::body::Arrived;
 use crate::ledger::{Detail, State};
+use crate::marks::{self, Bound, Marks};
+use crate::queue::Claimed;
 use crate::{
     Accepted, Arrival, Delivery, Error, Evidence, Facts, Kind, Origin, Rcpt, Refused, Submission, schema,
 };
@@ -46,6 +48,7 @@ struct Row {
     state: State,
     reason: Reason,
     detail: Vec<u8>,
+    mac: [u8; 16],
     queue: Option<QueueRow>,
 }
 
@@ -53,6 +56,19 @@ struct QueueRow {
     id: QueueId,
     pickup: bool,
     floor: Grade,
+    mac: [u8; 16],
+}
+
+/// What all rows of a message have in common.
+struct Common<'a> {
+    keys: &'a TenantKeys,
+    tenant: TenantId,
+    id: SubmissionId,
+    kind: Kind,
+    from: &'a ReversePath,
+    facts: &'a Facts,
+    size: i64,
+    bound: Bound,
 }
 
 /// The row of a message with recipients that are not written at once.
@@ -134,16 +150,20 @@ impl Delivery {
                 },
             })
             .await?;
-        let rows: Vec<Row> =
-            planned.iter().map(|p| self.seal_row(&keys, tenant, &from, &arrived.facts, p)).collect();
-        let outgoing = if rows.iter().any(|r| r.queue.is_some()) {
-            Some(self.seal_outgoing(&keys, tenant, id, &from, &arrived).await?)
-        } else {
-            None
-        };
         let person = match origin {
             Origin::Submission { person, .. } => Some(person),
             _ => None,
+        };
+        let size = i64::try_from(arrived.uploaded.summary.structure.size).unwrap_or(i64::MAX);
+        let body_id = arrived.uploaded.id;
+        let bound = Bound { account: sender, person, kind: kind as i64, accepted: now, blob: body_id };
+        let common =
+            Common { keys: &keys, tenant, id, kind, from: &from, facts: &arrived.facts, size, bound };
+        let rows: Vec<Row> = planned.iter().map(|p| self.seal_row(&common, p)).collect();
+        let outgoing = if rows.iter().any(|r| r.queue.is_some()) {
+            Some(self.seal_outgoing(&common, &arrived).await?)
+        } else {
+            None
         };
 
         let mut draft = self
@@ -160,9 +180,7 @@ impl Delivery {
         let audit = self.inner.audit.seal(draft).await?;
 
         let accounts: Vec<AccountId> = entries.iter().map(|e| e.account).collect();
-        let size = i64::try_from(arrived.uploaded.summary.structure.size).unwrap_or(i64::MAX);
         let blob = arrived.uploaded.blob.clone();
-        let body_id = arrived.uploaded.id;
         let twin_blob = twin.map(|t| t.uploaded.blob.clone());
         let journal_id: JournalId = journal.id;
         let write = move |tx: &mut Tx| -> Result<(), Refused> {
@@ -179,19 +197,20 @@ impl Delivery {
                 )?;
             }
             for row in &rows {
-                let Row { ledger, method, state, reason, detail, queue } = row;
+                let Row { ledger, method, state, reason, detail, mac, queue } = row;
                 let (kind, method) = (kind as i64, *method as i64);
                 tx.execute(
                     &schema::INSERT_LEDGER,
                     params![
-                        *ledger, tenant, id, sender, kind, method, *state as i64, reason.name(), size, now, detail
+                        *ledger, tenant, id, sender, kind, method, *state as i64, reason.name(), size, now, detail,
+                        mac
                     ],
                 )?;
-                if let Some(QueueRow { id: queue, pickup, floor }) = queue {
+                if let Some(QueueRow { id: queue, pickup, floor, mac }) = queue {
                     let (floor, reason) = (*floor as i64, *reason as i64);
                     tx.execute(
                         &schema::INSERT_QUEUE,
-                        params![*queue, tenant, id, *ledger, kind, method, *pickup, floor, reason, now],
+                        params![*queue, tenant, id, *ledger, kind, method, *pickup, floor, reason, now, mac],
                     )?;
                 }
             }
@@ -288,14 +307,8 @@ impl Delivery {
         Ok(planned)
     }
 
-    fn seal_row(
-        &self,
-        keys: &TenantKeys,
-        tenant: TenantId,
-        from: &ReversePath,
-        facts: &Facts,
-        planned: &Planned,
-    ) -> Row {
+    fn seal_row(&self, common: &Common<'_>, planned: &Planned) -> Row {
+        let Common { keys, tenant, id, kind, from, facts, size, bound } = *common;
         let Plan { methods, floor, reason } = &planned.plan;
         let ledger: LedgerId = self.inner.store.id();
         let detail = Detail {
@@ -305,23 +318,42 @@ impl Delivery {
             evidence: Evidence::default(),
         };
         let method = methods.first().copied().unwrap_or(Method::Pickup);
-        let queue = (method != Method::Mailbox).then(|| QueueRow {
-            id: self.inner.store.id(),
-            pickup: methods.contains(&Method::Pickup),
-            floor: *floor,
+        let queue = (method != Method::Mailbox).then(|| {
+            let row = Claimed {
+                id: self.inner.store.id(),
+                tenant,
+                submission: id,
+                ledger,
+                kind,
+                method,
+                pickup: methods.contains(&Method::Pickup),
+                floor: *floor,
+                reason: *reason,
+                attempt: 0,
+                mac: Vec::new(),
+            };
+            QueueRow { id: row.id, pickup: row.pickup, floor: row.floor, mac: marks::queue(keys, &row) }
         });
         let state = if queue.is_some() { State::Queued } else { State::Delivered };
-        Row { ledger, method, state, reason: *reason, detail: detail.seal(keys, tenant, ledger), queue }
+        let marks = Marks {
+            id: ledger,
+            submission: id,
+            account: bound.account,
+            kind: bound.kind,
+            method: method as i64,
+            state: state as i64,
+            reason: reason.name().to_owned(),
+            grade: None,
+            size,
+            created: bound.accepted,
+            updated: bound.accepted,
+        };
+        let (detail, mac) = (detail.seal(keys, tenant, ledger), marks.mac(keys));
+        Row { ledger, method, state, reason: *reason, detail, mac, queue }
     }
 
-    async fn seal_outgoing(
-        &self,
-        keys: &TenantKeys,
-        tenant: TenantId,
-        id: SubmissionId,
-        from: &ReversePath,
-        arrived: &Arrived,
-    ) -> Result<Outgoing, Refused> {
+    async fn seal_outgoing(&self, common: &Common<'_>, arrived: &Arrived) -> Result<Outgoing, Refused> {
+        let Common { keys, tenant, id, from, bound, .. } = *common;
         let (life, life_key) = self.inner.keys.ring().create_key().await.map_err(Error::from)?;
         let random = &self.inner.random;
         let plain = |value: Result<Vec<u8>, postcard::Error>| value.expect("plain data is always written");
@@ -332,7 +364,7 @@ impl Delivery {
             life,
             wrapped: life_key.wrap(random, &aad("wrapped"), &arrived.uploaded.key),
             summary: life_key.seal(random, &aad("summary"), &summary),
-            detail: keys.seal(Root::Content, &aad("detail"), &plain(postcard::to_allocvec(&detail))),
+            detail: keys.seal(Root::Content, &bound.aad(tenant, id), &plain(postcard::to_allocvec(&detail))),
         })
     }
 

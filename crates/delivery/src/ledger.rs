@@ -5,6 +5,7 @@ use sealpost_model::{AccountId, Id, LedgerId, SubmissionId, TenantId, Time};
 use sealpost_policy::{Grade, Method};
 use sealpost_store::{ReadTx, Row, keys::Root, keys::TenantKeys, params};
 
+use crate::marks::Marks;
 use crate::{Delivery, Error, Evidence, schema};
 
 /// Where a recipient's message stands.
@@ -102,6 +103,8 @@ pub struct LedgerRow {
 pub(crate) struct RawRow {
     row: LedgerRow,
     sealed: Vec<u8>,
+    marks: Marks,
+    mac: Vec<u8>,
 }
 
 pub(crate) fn raw(r: &Row<'_>) -> Result<RawRow, sealpost_store::Error> {
@@ -125,6 +128,8 @@ pub(crate) fn raw(r: &Row<'_>) -> Result<RawRow, sealpost_store::Error> {
             evidence: Evidence::default(),
         },
         sealed: r.bytes(12)?,
+        marks: Marks::read(r)?,
+        mac: r.bytes(13)?,
     })
 }
 
@@ -135,8 +140,11 @@ pub(crate) fn of_submission(tx: &ReadTx, submission: SubmissionId) -> Result<Vec
 
 impl Delivery {
     pub(crate) async fn open_ledger(&self, raw: RawRow) -> Result<LedgerRow, Error> {
-        let RawRow { row, sealed } = raw;
+        let RawRow { row, sealed, marks, mac } = raw;
         let keys = self.inner.keys.tenant(row.tenant).await?;
+        if marks.mac(&keys)[..] != mac[..] {
+            return Err(Error::Corrupt { what: "ledger", id: row.id.raw() });
+        }
         let Detail { recipient, sender, message_id, evidence } = Detail::open(&keys, row.tenant, row.id, &sealed)?;
         Ok(LedgerRow { recipient, sender, message_id, evidence, ..row })
     }

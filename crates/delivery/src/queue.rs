@@ -1,5 +1,6 @@
 //! The queue's rows: claimed, settled, listed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use sealpost_policy::{Grade, Method, Reason};
 use sealpost_store::{Row, Scope, Topic, Tx, keys::TenantKeys, params};
 
 use crate::ledger::{Detail, State};
+use crate::marks::{self, Change};
 use crate::{Delivery, Error, Evidence, Kind, Outcome, schema};
 
 /// A row that was claimed.
@@ -24,6 +26,14 @@ pub(crate) struct Claimed {
     pub(crate) floor: Grade,
     pub(crate) reason: Reason,
     pub(crate) attempt: u32,
+    pub(crate) mac: Vec<u8>,
+}
+
+impl Claimed {
+    /// Whether what says where the message may go is what was written.
+    pub(crate) fn is_ours(&self, keys: &TenantKeys) -> bool {
+        sealpost_crypto::constant_time_eq(&marks::queue(keys, self), &self.mac)
+    }
 }
 
 /// A row as it is shown to administrators.
@@ -73,6 +83,7 @@ pub(crate) struct Settled {
     grade: Option<Grade>,
     reason: Reason,
     detail: Vec<u8>,
+    keys: Arc<TenantKeys>,
 }
 
 impl Settled {
@@ -116,7 +127,7 @@ impl Delivery {
     /// Decides what an outcome means for its row.
     pub(crate) fn settle(
         &self,
-        keys: &TenantKeys,
+        keys: &Arc<TenantKeys>,
         row: &Claimed,
         accepted: Time,
         outcome: Outcome,
@@ -151,7 +162,7 @@ impl Delivery {
         };
         detail.evidence = evidence;
         let detail = detail.seal(keys, row.tenant, row.ledger);
-        Settled { row: row.clone(), next, grade, reason, detail }
+        Settled { row: row.clone(), next, grade, reason, detail, keys: Arc::clone(keys) }
     }
 
     /// Writes what became of a batch, with the entry that completes the attempt.
@@ -169,7 +180,7 @@ impl Delivery {
             .write(Scope::instance(), move |tx| {
                 settled.iter().try_for_each(|s| write_one(tx, s, now))?;
                 if let Some(first) = settled.first() {
-                    end_submission(tx, first.row.tenant, first.row.submission, now)?;
+                    end_submission(tx, &first.keys, first.row.submission, now)?;
                 }
                 sealpost_audit::insert_completion(tx, &entry)?;
                 Ok::<_, Error>(())
@@ -182,21 +193,32 @@ impl Delivery {
         let mut released = 0;
         loop {
             let now = self.inner.clock.now();
-            let n = self
+            let rows: Vec<(QueueId, LedgerId, i64, TenantId)> = self
                 .inner
                 .store
+                .read(|tx| {
+                    tx.rows(&schema::STRANDED, params![], |r| Ok((r.id(0)?, r.id(1)?, r.int(2)?, r.id(3)?)))
+                })
+                .await?;
+            let mut keys = HashMap::new();
+            for (.., tenant) in &rows {
+                keys.insert(*tenant, self.inner.keys.tenant(*tenant).await?);
+            }
+            let n = rows.len();
+            self.inner
+                .store
                 .write(Scope::instance(), move |tx| {
-                    let rows: Vec<(QueueId, LedgerId, i64)> =
-                        tx.rows(&schema::STRANDED, params![], |r| Ok((r.id(0)?, r.id(1)?, r.int(2)?)))?;
-                    for (id, ledger, method) in &rows {
+                    for (id, ledger, method, tenant) in &rows {
                         tx.execute(&schema::RELEASE, params![*id, now])?;
-                        if *method == Method::Smtp as i64 {
-                            let state = State::MaybeSent as i64;
-                            tx.execute(&schema::LEDGER_MAYBE_SENT, params![*ledger, state, now])?;
+                        if let (true, Some(keys)) = (*method == Method::Smtp as i64, keys.get(tenant)) {
+                            let state = State::MaybeSent;
+                            let change = Change { method: None, state, reason: None, grade: None, now };
+                            let mac = marks::changed(tx, keys, *ledger, &change)?;
+                            tx.execute(&schema::LEDGER_MAYBE_SENT, params![*ledger, state as i64, now, mac])?;
                         }
                     }
                     tx.after_commit(Topic::Queue);
-                    Ok::<_, Error>(rows.len())
+                    Ok::<_, Error>(())
                 })
                 .await?;
             released += n;
@@ -226,11 +248,26 @@ impl Delivery {
     /// # Errors
     /// The ring's, the store's and the log's.
     pub async fn destroy_doomed(&self) -> Result<usize, Error> {
-        let doomed: Vec<(LifeKeyId, TenantId)> = self
+        let rows: Vec<(LifeKeyId, TenantId, Time, Vec<u8>)> = self
             .inner
             .store
-            .read(|tx| tx.rows(&schema::DOOMED, params![], |r| Ok((r.id(0)?, r.id(1)?))))
+            .read(|tx| {
+                tx.rows(&schema::DOOMED, params![], |r| Ok((r.id(0)?, r.id(1)?, r.time(2)?, r.bytes(3)?)))
+            })
             .await?;
+        let mut doomed: Vec<(LifeKeyId, TenantId)> = Vec::with_capacity(rows.len());
+        for (life, tenant, since, mac) in rows {
+            let ours = match self.inner.keys.tenant(tenant).await {
+                Ok(keys) => sealpost_crypto::constant_time_eq(&marks::doomed(&keys, life, since), &mac),
+                Err(sealpost_store::keys::Error::UnknownTenant(_)) => false,
+                Err(e) => return Err(e.into()),
+            };
+            if ours {
+                doomed.push((life, tenant));
+            } else {
+                tracing::error!(life = life.raw(), "nobody here decided the end of this key; it lives on");
+            }
+        }
         for of_tenant in doomed.chunk_by(|a, b| a.1 == b.1) {
             let tenant = of_tenant[0].1;
             let keys: Vec<LifeKeyId> = of_tenant.iter().map(|(life, _)| *life).collect();
@@ -306,14 +343,18 @@ fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::
             tx.execute(&schema::AGAIN, params![s.row.id, *due])?;
             (s.row.method, State::Queued)
         }
-        Next::Switch(method, reason) => {
-            let (number, reason) = (*method as i64, *reason as i64);
-            tx.execute(&schema::SWITCH, params![s.row.id, now, number, reason])?;
+        Next::Switch(method, why) => {
+            let (number, reason) = (*method as i64, *why as i64);
+            let mac = marks::queue(&s.keys, &Claimed { method: *method, reason: *why, ..s.row.clone() });
+            tx.execute(&schema::SWITCH, params![s.row.id, now, number, reason, mac])?;
             tx.after_commit(Topic::Queue);
             (*method, State::Queued)
         }
     };
     let method = if state == State::Waiting { Method::Pickup } else { method };
+    let change =
+        Change { method: Some(method), state, reason: Some(s.reason.name()), grade: s.grade, now };
+    let mac = marks::changed(tx, &s.keys, s.row.ledger, &change)?;
     tx.execute(
         &schema::UPDATE_LEDGER,
         params![
@@ -323,7 +364,8 @@ fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::
             s.reason.name(),
             s.grade.map(|g| g as i64),
             now,
-            &s.detail
+            &s.detail,
+            mac
         ],
     )?;
     Ok(())
@@ -332,7 +374,7 @@ fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::
 /// Once no row of a message is left, its content is nobody's business in the queue: its life key is doomed.
 fn end_submission(
     tx: &mut Tx,
-    tenant: TenantId,
+    keys: &TenantKeys,
     submission: SubmissionId,
     now: Time,
 ) -> Result<(), sealpost_store::Error> {
@@ -342,7 +384,7 @@ fn end_submission(
     let life = tx.row(&schema::SUBMISSION_LIFE, params![submission], |r| r.opt_id::<LifeKeyId>(0))?.flatten();
     if let Some(life) = life {
         tx.execute(&schema::SUBMISSION_ENDS, params![submission, &[][..]])?;
-        doom(tx, tenant, life, now)?;
+        doom(tx, keys, life, now)?;
     }
     Ok(())
 }
@@ -351,11 +393,12 @@ fn end_submission(
 ///
 /// # Errors
 /// The store's.
-pub fn doom(tx: &mut Tx, tenant: TenantId, life: LifeKeyId, now: Time) -> Result<(), sealpost_store::Error> {
-    tx.execute(&schema::DOOM, params![life, tenant, now]).map(drop)
+pub fn doom(tx: &mut Tx, keys: &TenantKeys, life: LifeKeyId, now: Time) -> Result<(), sealpost_store::Error> {
+    let mac = marks::doomed(keys, life, now);
+    tx.execute(&schema::DOOM, params![life, keys.tenant(), now, mac]).map(drop)
 }
 
-fn claimed(r: &Row<'_>) -> Result<Claimed, sealpost_store::Error> {
+pub(crate) fn claimed(r: &Row<'_>) -> Result<Claimed, sealpost_store::Error> {
     let corrupt = || sealpost_store::Error::Corrupt { what: "queue", id: r.int(0).unwrap_or(0) };
     Ok(Claimed {
         id: r.id(0)?,
@@ -368,6 +411,7 @@ fn claimed(r: &Row<'_>) -> Result<Claimed, sealpost_store::Error> {
         floor: Grade::from_number(r.int(7)?).ok_or_else(corrupt)?,
         reason: Reason::from_number(r.int(8)?).ok_or_else(corrupt)?,
         attempt: r.small(9)?,
+        mac: r.bytes(10)?,
     })
 }
 

@@ -3,7 +3,8 @@
 use sealpost_model::{AccountId, Id, SubmissionId, TenantId, Time};
 use sealpost_store::params;
 
-use crate::accept::{SubmissionDetail, submission_aad};
+use crate::accept::SubmissionDetail;
+use crate::marks::Bound;
 use crate::{Delivery, Error, Facts, LedgerRow, ledger, schema};
 
 /// A message that was sent.
@@ -35,26 +36,27 @@ impl Delivery {
     /// # Errors
     /// The store's, and [`Error::Corrupt`].
     pub async fn sent(&self, id: SubmissionId) -> Result<Option<Sent>, Error> {
-        let Some((tenant, account, accepted, sealed, rows)) = self
+        let Some((tenant, bound, sealed, rows)) = self
             .inner
             .store
             .read(move |tx| {
                 let Some(found) = tx.row(&schema::SUBMISSION, params![id], |r| {
-                    Ok((r.id::<TenantId>(0)?, r.opt_id(1)?, r.time(3)?, r.bytes(8)?))
+                    Ok((r.id::<TenantId>(0)?, Bound::read(r)?, r.bytes(8)?))
                 })?
                 else {
                     return Ok::<_, Error>(None);
                 };
                 let rows = ledger::of_submission(tx, id)?;
-                Ok(Some((found.0, found.1, found.2, found.3, rows)))
+                Ok(Some((found.0, found.1, found.2, rows)))
             })
             .await?
         else {
             return Ok(None);
         };
         let keys = self.inner.keys.tenant(tenant).await?;
-        let detail = SubmissionDetail::open(&keys.open(&submission_aad(tenant, id, "detail"), &sealed)?)
+        let detail = SubmissionDetail::open(&keys.open(&bound.aad(tenant, id), &sealed)?)
             .ok_or(Error::Corrupt { what: "submission", id: id.raw() })?;
+        let Bound { account, accepted, .. } = bound;
         let mut recipients = Vec::with_capacity(rows.len());
         for row in rows {
             recipients.push(self.open_ledger(row).await?);

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use sealpost_audit::Verb;
 use sealpost_mailbox::{MessageReader, Summary};
-use sealpost_model::{
-    AccountId, Actor, Address, BlobId, Client, Id, LifeKeyId, PersonId, QueueId, ReversePath, SubmissionId, Time,
-};
+use sealpost_model::{Actor, Address, Client, Id, LifeKeyId, QueueId, ReversePath, SubmissionId};
 use sealpost_policy::Reason;
 use sealpost_store::{Row, Topic, params};
 use tokio::sync::Semaphore;
 
 use crate::accept::{SubmissionDetail, submission_aad};
 use crate::ledger::Detail;
+use crate::marks::Bound;
 use crate::queue::{Claimed, Settled};
 use crate::{Batch, Couriers, Delivery, Error, Evidence, Job, Kind, Outcome, schema};
 
@@ -31,10 +30,7 @@ const REAP: Duration = Duration::from_secs(5 * 60);
 
 /// A message's row, still sealed.
 struct Stored {
-    sender: Option<AccountId>,
-    person: Option<PersonId>,
-    accepted: Time,
-    blob: BlobId,
+    bound: Bound,
     life: Option<LifeKeyId>,
     wrapped: Vec<u8>,
     summary: Vec<u8>,
@@ -44,10 +40,7 @@ struct Stored {
 impl Stored {
     fn read(r: &Row<'_>) -> Result<Self, sealpost_store::Error> {
         Ok(Self {
-            sender: r.opt_id(1)?,
-            person: r.opt_id(2)?,
-            accepted: r.time(3)?,
-            blob: r.id(4)?,
+            bound: Bound::read(r)?,
             life: r.opt_id(5)?,
             wrapped: r.bytes(6)?,
             summary: r.bytes(7)?,
@@ -126,6 +119,13 @@ impl Delivery {
 
     /// One attempt at some recipients of one message.
     async fn carry(&self, couriers: &Couriers, rows: Vec<Claimed>) -> Result<(), Error> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let keys = self.inner.keys.tenant(first.tenant).await?;
+        let (rows, changed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_ours(&keys));
+        for row in changed {
+            // It stays where it is and nothing is sent for it: somebody changed where it may go.
+            tracing::error!(queue = row.id.raw(), "a row of the queue was changed or damaged; `sealpost check` says more");
+        }
         let Some(first) = rows.first().cloned() else { return Ok(()) };
         let draft = self
             .inner
@@ -135,7 +135,6 @@ impl Delivery {
             .objects(rows.iter().map(|r| r.ledger))
             .reason(first.method.word());
         let open = self.inner.audit.open(draft).await?;
-        let keys = self.inner.keys.tenant(first.tenant).await?;
         let mut details = Vec::with_capacity(rows.len());
         for row in &rows {
             details.push(self.ledger_detail(row).await?);
@@ -195,9 +194,9 @@ impl Delivery {
         let key = life.unwrap(&aad("wrapped"), &row.wrapped).map_err(|_| corrupt())?;
         let summary = life.open(&aad("summary"), &row.summary).map_err(|_| corrupt())?;
         let summary: Summary = postcard::from_bytes(&summary).map_err(|_| corrupt())?;
-        let plain = keys.open(&aad("detail"), &row.detail)?;
+        let plain = keys.open(&row.bound.aad(tenant, id), &row.detail)?;
         let detail = SubmissionDetail::open(&plain).ok_or_else(corrupt)?;
-        let message = MessageReader::open(self.inner.store.clone(), row.blob, key, Arc::new(summary)).await?;
+        let message = MessageReader::open(self.inner.store.clone(), row.bound.blob, key, Arc::new(summary)).await?;
         let jobs = rows
             .iter()
             .zip(details)
@@ -215,13 +214,13 @@ impl Delivery {
         Ok(Batch {
             tenant,
             submission: id,
-            sender: row.sender,
-            person: row.person,
+            sender: row.bound.account,
+            person: row.bound.person,
             kind: first.kind,
             from: Address::parse(&detail.from).map_or(ReversePath::Null, ReversePath::From),
             facts: detail.facts,
             message,
-            accepted: row.accepted,
+            accepted: row.bound.accepted,
             jobs,
         })
     }

@@ -127,6 +127,9 @@ impl Mailboxes {
     /// [`Error::Message`] when its structure goes beyond the limits, and the store's.
     pub async fn finish(&self, upload: Upload) -> Result<Uploaded, Error> {
         let scanned = upload.scanner.finish();
+        if scanned.faults.over_limit() {
+            return Err(Error::Message("it has too many parts, too deep a nesting or too long a header".into()));
+        }
         let summary = Summary {
             envelope: scanned.envelope,
             structure: scanned.structure,

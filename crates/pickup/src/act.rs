@@ -180,10 +180,8 @@ impl Pickup {
             draft = draft.note("reason", why);
         }
         let entry = self.inner.audit.seal(draft).await?;
-        let notes: Vec<Option<Vec<u8>>> = kept
-            .iter()
-            .map(|r| (!why.is_empty()).then(|| r.seal_note(keys, "ended_why", why)))
-            .collect();
+        let notes: Vec<Option<Vec<u8>>> =
+            kept.iter().map(|r| (!why.is_empty()).then(|| r.seal_note(keys, "ended_why", why))).collect();
         let (keys, pickup, tenant) = (Arc::clone(keys), message.id, message.tenant);
         let ids: Vec<_> = kept.iter().map(|r| r.id).zip(notes).collect();
         self.write(tenant, move |tx| {
@@ -235,6 +233,6 @@ pub(crate) fn end(
     next.ended_why = why;
     row.change(tx, keys, &next)?;
     tx.execute(&schema::BURY, params![row.id])?;
-    doom(tx, row.tenant, row.life, now)?;
+    doom(tx, keys, row.life, now)?;
     Ok(())
 }

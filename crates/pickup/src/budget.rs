@@ -31,7 +31,8 @@ impl Budget {
     /// Counts a try, unless one of the holders has none left; then nothing is counted.
     pub fn charge(&self, tx: &mut Tx) -> Result<bool, Error> {
         for (kind, holder, most) in &self.holders {
-            let spent = tx.row(&schema::BUDGET, params![*kind, *holder, self.day], |r| r.int(0))?.unwrap_or(0);
+            let spent =
+                tx.row(&schema::BUDGET, params![*kind, *holder, self.day], |r| r.int(0))?.unwrap_or(0);
             if spent >= *most {
                 return Ok(false);
             }

@@ -61,7 +61,12 @@ impl Pickup {
         Ok(ended)
     }
 
-    async fn expire_rows(&self, tenant: TenantId, keys: &Arc<TenantKeys>, rows: Vec<Row>) -> Result<usize, Error> {
+    async fn expire_rows(
+        &self,
+        tenant: TenantId,
+        keys: &Arc<TenantKeys>,
+        rows: Vec<Row>,
+    ) -> Result<usize, Error> {
         let mut whole = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.id;

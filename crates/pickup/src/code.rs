@@ -135,7 +135,12 @@ impl Pickup {
     }
 
     /// Counts a try, in a transaction of its own. The opened entry is part of it: no try without one.
-    async fn count(&self, found: &Found, budget: &Budget, entry: sealpost_audit::Entry) -> Result<Counted, Error> {
+    async fn count(
+        &self,
+        found: &Found,
+        budget: &Budget,
+        entry: sealpost_audit::Entry,
+    ) -> Result<Counted, Error> {
         let (now, keys, id, budget) =
             (self.inner.clock.now(), found.keys.clone(), found.row.id, budget.clone());
         self.write(found.row.tenant, move |tx| {
@@ -167,7 +172,12 @@ impl Pickup {
     }
 
     /// A fresh code and its hash for the `issues`-th issue of a recipient.
-    pub(crate) fn new_code(&self, keys: &TenantKeys, recipient: RecipientId, issues: u32) -> (Code, [u8; 16]) {
+    pub(crate) fn new_code(
+        &self,
+        keys: &TenantKeys,
+        recipient: RecipientId,
+        issues: u32,
+    ) -> (Code, [u8; 16]) {
         let code = Code::random(&self.inner.random);
         let hash = code.hash(&code_key(keys), &[&recipient.raw().to_be_bytes(), &issues.to_be_bytes()]);
         (code, hash)

@@ -3,7 +3,7 @@
 use sealpost_crypto::{Aad, Key};
 use sealpost_delivery::{Batch, Summary};
 use sealpost_message::EnvelopeAddress;
-use sealpost_model::{Address, BlobId, Id, PickupId, RecipientId, TenantId, Time};
+use sealpost_model::{AccountId, Address, BlobId, Id, PickupId, RecipientId, SubmissionId, TenantId, Time};
 use sealpost_store::keys::{Root, TenantKeys};
 
 use crate::Error;
@@ -103,6 +103,27 @@ pub(crate) fn wrapped_aad(tenant: TenantId, id: RecipientId, blob: BlobId) -> Aa
     Aad::new(tenant, "pickup_recipient", id.raw(), "wrapped").with(&blob.raw().to_be_bytes())
 }
 
+/// The plain columns of a waiting message, bound into its sealed detail: nobody makes it another sender's.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    pub id: PickupId,
+    pub tenant: TenantId,
+    pub submission: SubmissionId,
+    pub account: AccountId,
+    pub created: Time,
+    pub message_index: [u8; 16],
+}
+
+impl Bound {
+    fn aad(&self) -> Aad {
+        Aad::new(self.tenant, "pickup", self.id.raw(), "detail")
+            .with_int(self.submission.raw())
+            .with_int(self.account.raw())
+            .with_int(self.created.millis())
+            .with(&self.message_index)
+    }
+}
+
 /// What the records keep of a message: who sent it, for pages and mails that outlive its content.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Detail {
@@ -111,18 +132,14 @@ pub(crate) struct Detail {
 }
 
 impl Detail {
-    pub fn seal(&self, keys: &TenantKeys, tenant: TenantId, id: PickupId) -> Vec<u8> {
+    pub fn seal(&self, keys: &TenantKeys, bound: &Bound) -> Vec<u8> {
         let plain = postcard::to_allocvec(self).expect("strings are always written");
-        keys.seal(Root::Records, &Self::aad(tenant, id), &plain)
+        keys.seal(Root::Records, &bound.aad(), &plain)
     }
 
-    pub fn open(keys: &TenantKeys, tenant: TenantId, id: PickupId, sealed: &[u8]) -> Result<Self, Error> {
-        let plain = keys.open(&Self::aad(tenant, id), sealed)?;
-        postcard::from_bytes(&plain).map_err(|_| Error::Corrupt { what: "pickup.detail", id: id.raw() })
-    }
-
-    fn aad(tenant: TenantId, id: PickupId) -> Aad {
-        Aad::new(tenant, "pickup", id.raw(), "detail")
+    pub fn open(keys: &TenantKeys, bound: &Bound, sealed: &[u8]) -> Result<Self, Error> {
+        let plain = keys.open(&bound.aad(), sealed)?;
+        postcard::from_bytes(&plain).map_err(|_| Error::Corrupt { what: "pickup.detail", id: bound.id.raw() })
     }
 
     /// The sender's address.

@@ -32,6 +32,7 @@ mod courier;
 mod error;
 mod facts;
 mod gate;
+mod inspect;
 mod link;
 mod mail;
 mod open;
@@ -57,6 +58,7 @@ pub use act::Issued;
 pub use admin::Listed;
 pub use error::{Error, ReplyError};
 pub use facts::Person;
+pub use inspect::inspect;
 pub use open::Opened;
 pub use read::{Attached, Download, Letter};
 pub use reply::{ReplyDraft, ReplyHead};
@@ -83,7 +85,13 @@ impl Options {
     /// The defaults, with one public address for portal and webmail.
     pub fn new(public_url: &str) -> Self {
         let url = public_url.trim_end_matches('/');
-        Self { portal: url.into(), mail: url.into(), keep: DAY * 30, device_life: DAY * 180, always_ask: false }
+        Self {
+            portal: url.into(),
+            mail: url.into(),
+            keep: DAY * 30,
+            device_life: DAY * 180,
+            always_ask: false,
+        }
     }
 }
 

@@ -121,8 +121,10 @@ impl Pickup {
         let reply_to = local(&format!("sent+{id}"), &to)?;
         let from = local("postmaster", &to)?;
         let original = Some(thread.message_id.as_str()).filter(|id| !id.is_empty());
-        let (subject, references) =
-            (threads::reply_subject(&thread.subject), threads::references_for_reply(&thread.references, original));
+        let (subject, references) = (
+            threads::reply_subject(&thread.subject),
+            threads::references_for_reply(&thread.references, original),
+        );
         let text = format!("{text}\n{}\n", self.sent_link(&id));
         let (message_id, boundary, date) =
             (self.inner.delivery.message_id(), self.boundary(), self.inner.clock.now());
@@ -152,7 +154,9 @@ impl Pickup {
         let mail = Secret::new(write(&text)?);
         let twin = match codes {
             [] => None,
-            codes => Some(write(&codes.iter().fold(text, |text, code| text.replace(code.as_str(), NO_CODE)))?),
+            codes => {
+                Some(write(&codes.iter().fold(text, |text, code| text.replace(code.as_str(), NO_CODE)))?)
+            }
         };
         self.submit(message.tenant, Kind::Receipt, to, mail.expose(), twin).await
     }
@@ -192,8 +196,15 @@ impl Pickup {
         let mut body =
             self.inner.delivery.begin(Arrival { origin, trace: String::new(), return_path: String::new() });
         body.write(bytes).await?;
-        let submission =
-            Submission { caller: Caller::SYSTEM, origin, kind, from: ReversePath::Null, to: vec![to], body, twin };
+        let submission = Submission {
+            caller: Caller::SYSTEM,
+            origin,
+            kind,
+            from: ReversePath::Null,
+            to: vec![to],
+            body,
+            twin,
+        };
         Ok(self.inner.delivery.accept(submission).await?)
     }
 

@@ -73,11 +73,23 @@ impl Pickup {
             }
             out.push_str(&text::of(part, &body));
         }
-        let files = display.attachments.iter().zip(1..).map(|(file, number)| attached(file, number)).collect();
+        let files =
+            display.attachments.iter().zip(1..).map(|(file, number)| attached(file, number)).collect();
         let others = self.others(opened, &facts)?;
         let has_html = !display.html.is_empty();
         let Facts { subject, from, to, cc, sent, .. } = facts;
-        Ok(Letter { subject, from, to, cc, sent, text: out, cut, has_html, files, reply_all: !others.is_empty() })
+        Ok(Letter {
+            subject,
+            from,
+            to,
+            cc,
+            sent,
+            text: out,
+            cut,
+            has_html,
+            files,
+            reply_all: !others.is_empty(),
+        })
     }
 
     /// The message's HTML, safe to show in a sandboxed frame; pictures that came with it are inside as `data:`.
@@ -99,7 +111,10 @@ impl Pickup {
             }
             room -= part.size();
             let body = sealpost_message::decode::bytes(part.transfer(), &read(part.body.range()).await?);
-            images.insert(cid.to_owned(), format!("data:image/{};base64,{}", part.subtype, encode::base64(&body)));
+            images.insert(
+                cid.to_owned(),
+                format!("data:image/{};base64,{}", part.subtype, encode::base64(&body)),
+            );
         }
         let mut out = String::new();
         for Numbered { part, .. } in &display.html {
@@ -115,7 +130,12 @@ impl Pickup {
     ///
     /// # Errors
     /// As [`Pickup::letter`].
-    pub async fn file(&self, opened: &Opened, number: u32, client: &Client) -> Result<Option<Download>, Error> {
+    pub async fn file(
+        &self,
+        opened: &Opened,
+        number: u32,
+        client: &Client,
+    ) -> Result<Option<Download>, Error> {
         self.reading(opened, Verb::PickupAttachment, client).await?;
         let (facts, reader) = self.content(opened).await?;
         let display = facts.summary.structure.display();
@@ -165,8 +185,14 @@ impl Pickup {
 fn attached(file: &Numbered<'_>, number: u32) -> Attached {
     let size = file.part.size();
     // Four characters of base64 are three bytes, and each 78 of a line hold 76 of them.
-    let size = if file.part.transfer() == Encoding::Base64 { size / 78 * 57 + size % 78 * 3 / 4 } else { size };
-    Attached { number, name: file.part.file_name_or(&file.number), media_type: file.part.content_type(), size }
+    let size =
+        if file.part.transfer() == Encoding::Base64 { size / 78 * 57 + size % 78 * 3 / 4 } else { size };
+    Attached {
+        number,
+        name: file.part.file_name_or(&file.number),
+        media_type: file.part.content_type(),
+        size,
+    }
 }
 
 /// Bytes on their way to a browser, read and decoded piece by piece.

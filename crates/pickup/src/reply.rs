@@ -68,7 +68,12 @@ impl Pickup {
     ///
     /// # Errors
     /// [`ReplyError`].
-    pub async fn begin_reply(&self, opened: &Opened, all: bool, text: &str) -> Result<ReplyDraft, ReplyError> {
+    pub async fn begin_reply(
+        &self,
+        opened: &Opened,
+        all: bool,
+        text: &str,
+    ) -> Result<ReplyDraft, ReplyError> {
         let facts = self.facts(opened)?;
         let tenant = opened.found.row.tenant;
         let from = opened.found.row.address(&opened.found.keys)?;

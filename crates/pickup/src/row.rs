@@ -10,7 +10,7 @@ use sealpost_policy::Reason;
 use sealpost_store::keys::{Root, TenantKeys};
 use sealpost_store::{ReadTx, Row as StoreRow, Tx, params};
 
-use crate::facts::{Detail, Facts, facts_aad, wrapped_aad};
+use crate::facts::{Bound, Detail, Facts, facts_aad, wrapped_aad};
 use crate::state::EndedBy;
 use crate::{Error, Pickup, State, TRIES, schema};
 
@@ -21,22 +21,26 @@ pub(crate) struct Message {
     pub tenant: TenantId,
     pub account: AccountId,
     pub created: Time,
+    bound: Bound,
     sealed: Vec<u8>,
 }
 
 impl Message {
     pub fn read(r: &StoreRow<'_>) -> Result<Self, sealpost_store::Error> {
-        Ok(Self {
+        let bound = Bound {
             id: r.id(0)?,
             tenant: r.id(1)?,
+            submission: r.id(2)?,
             account: r.id(3)?,
             created: r.time(4)?,
-            sealed: r.bytes(5)?,
-        })
+            message_index: r.array(6)?,
+        };
+        let Bound { id, tenant, account, created, .. } = bound;
+        Ok(Self { id, tenant, account, created, bound, sealed: r.bytes(5)? })
     }
 
     pub fn detail(&self, keys: &TenantKeys) -> Result<Detail, Error> {
-        Detail::open(keys, self.tenant, self.id, &self.sealed)
+        Detail::open(keys, &self.bound, &self.sealed)
     }
 }
 
@@ -51,6 +55,7 @@ pub(crate) struct Row {
     pub address_index: [u8; 16],
     pub reason: Reason,
     pub told: i64,
+    pub dead: bool,
     pub blob: BlobId,
     pub life: LifeKeyId,
     pub now: Standing,
@@ -102,7 +107,8 @@ impl Standing {
 
 impl Row {
     pub fn read(r: &StoreRow<'_>) -> Result<Self, sealpost_store::Error> {
-        let corrupt = || sealpost_store::Error::Corrupt { what: "pickup_recipient", id: r.int(0).unwrap_or(0) };
+        let corrupt =
+            || sealpost_store::Error::Corrupt { what: "pickup_recipient", id: r.int(0).unwrap_or(0) };
         Ok(Self {
             id: r.id(0)?,
             pickup: r.id(1)?,
@@ -135,14 +141,26 @@ impl Row {
                 },
                 ended_why: r.opt_bytes(25)?,
             },
+            dead: r.bool(26)?,
             version: r.int(27)?,
             mac: r.bytes(28)?,
         })
     }
 
+    const fn fixed(&self) -> Fixed<'_> {
+        Fixed {
+            queue: self.queue,
+            blob: self.blob,
+            life: self.life,
+            reason: self.reason,
+            token: &self.token,
+            address_index: &self.address_index,
+        }
+    }
+
     /// Holds the row against its MAC: whoever changes a try, a state or a time in the table is noticed.
     pub fn check(self, keys: &TenantKeys) -> Result<Self, Error> {
-        let parts = parts(self.pickup, self.blob, self.life, &self.token, &self.address_index, &self.now);
+        let parts = parts(self.pickup, &self.fixed(), &self.now);
         match keys.verify_mac("pickup_recipient", self.id.raw(), self.version, &[&parts], &self.mac) {
             Ok(()) => Ok(self),
             Err(_) => Err(Error::Corrupt { what: "pickup_recipient", id: self.id.raw() }),
@@ -185,7 +203,7 @@ impl Row {
     /// Writes a new standing over the version that was read; [`Error::Busy`] when that is gone already.
     pub fn change(&self, tx: &mut Tx, keys: &TenantKeys, to: &Standing) -> Result<(), Error> {
         let version = self.version + 1;
-        let parts = parts(self.pickup, self.blob, self.life, &self.token, &self.address_index, to);
+        let parts = parts(self.pickup, &self.fixed(), to);
         let mac = keys.mac("pickup_recipient", self.id.raw(), version, &[&parts]);
         let dead = i64::from(!to.state.is_kept());
         let changed = tx.execute(
@@ -230,8 +248,19 @@ pub(crate) struct NewRow {
 }
 
 impl NewRow {
+    const fn fixed(&self) -> Fixed<'_> {
+        Fixed {
+            queue: self.queue,
+            blob: self.blob,
+            life: self.life,
+            reason: self.reason,
+            token: &self.token,
+            address_index: &self.address_index,
+        }
+    }
+
     pub fn insert(&self, tx: &mut Tx, keys: &TenantKeys, pickup: PickupId) -> Result<(), Error> {
-        let parts = parts(pickup, self.blob, self.life, &self.token, &self.address_index, &self.now);
+        let parts = parts(pickup, &self.fixed(), &self.now);
         let mac = keys.mac("pickup_recipient", self.id.raw(), 1, &[&parts]);
         tx.execute(
             &schema::INSERT_RECIPIENT,
@@ -263,19 +292,25 @@ pub(crate) fn address_aad(tenant: TenantId, id: RecipientId) -> Aad {
     Aad::new(tenant, "pickup_recipient", id.raw(), "address")
 }
 
-/// What the MAC is over; each part has a fixed length or its length in front.
-fn parts(
-    pickup: PickupId,
+/// What never changes of it.
+struct Fixed<'a> {
+    queue: QueueId,
     blob: BlobId,
     life: LifeKeyId,
-    token: &[u8; 16],
-    address_index: &[u8; 16],
-    now: &Standing,
-) -> Vec<u8> {
+    reason: Reason,
+    token: &'a [u8; 16],
+    address_index: &'a [u8; 16],
+}
+
+/// What the MAC is over; each part has a fixed length or its length in front.
+fn parts(pickup: PickupId, fixed: &Fixed<'_>, now: &Standing) -> Vec<u8> {
+    let Fixed { queue, blob, life, reason, token, address_index } = *fixed;
     let mut out = Vec::with_capacity(256);
     let time = |t: Option<Time>| t.map_or(i64::MIN, Time::millis);
     let numbers = [
         pickup.raw(),
+        queue.raw(),
+        reason as i64,
         blob.raw(),
         life.raw(),
         now.state as i64,
@@ -319,7 +354,9 @@ impl Pickup {
             .inner
             .store
             .read(move |tx| {
-                let Some(row) = tx.row(&schema::BY_TOKEN, params![token], Row::read)? else { return Ok(None) };
+                let Some(row) = tx.row(&schema::BY_TOKEN, params![token], Row::read)? else {
+                    return Ok(None);
+                };
                 let message = message(tx, row.pickup)?;
                 Ok::<_, Error>(Some((row, message)))
             })
@@ -333,7 +370,8 @@ impl Pickup {
 
 /// The message of a recipient.
 pub(crate) fn message(tx: &ReadTx, id: PickupId) -> Result<Message, Error> {
-    tx.row(&schema::PICKUP, params![id], Message::read)?.ok_or(Error::Corrupt { what: "pickup", id: id.raw() })
+    tx.row(&schema::PICKUP, params![id], Message::read)?
+        .ok_or(Error::Corrupt { what: "pickup", id: id.raw() })
 }
 
 /// The row as it stands now, inside a transaction that will change it.

@@ -8,14 +8,27 @@ pub const SCHEMA: Schema = Schema { name: "pickup", steps: STEPS, statements: ST
 
 /// What holds each table against changes from outside.
 pub const COVERAGE: &[Coverage] = &[
-    Coverage { table: "pickup", by: "its detail is sealed for its row; a removed row is named by its audit entry" },
+    Coverage {
+        table: "pickup",
+        by: "its plain columns are bound into the sealed detail; a removed row is named by its recipients",
+    },
     Coverage {
         table: "pickup_recipient",
-        by: "row MAC with a version; address, key and facts are sealed for their row; an older whole row is not seen",
+        by: "row MAC with a version, whether notice and receipt were sent excepted; address, key and facts are sealed \
+             for their row; an older whole row is not seen, nor a removed one: its link is then unknown",
     },
-    Coverage { table: "pickup_session", by: "nothing: tokens are blind; a forged row needs the instance key" },
-    Coverage { table: "pickup_device", by: "nothing: tokens are blind; a forged row needs the instance key" },
-    Coverage { table: "pickup_budget", by: "nothing: counts of tries; each recipient's own tries are under a MAC" },
+    Coverage {
+        table: "pickup_session",
+        by: "nothing: tokens are blind, so a forged row needs the instance key; times are not covered",
+    },
+    Coverage {
+        table: "pickup_device",
+        by: "nothing: tokens are blind, so a forged row needs the instance key; times are not covered",
+    },
+    Coverage {
+        table: "pickup_budget",
+        by: "nothing: counts of tries; each recipient's own tries are under a MAC",
+    },
 ];
 
 const STEPS: &[&str] = &[
@@ -101,14 +114,24 @@ const STEPS: &[&str] = &[
 sql! {
     pub INSERT_PICKUP = "INSERT INTO pickup (id, tenant, submission, account, message_index, created, detail)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (submission) DO NOTHING";
-    pub PICKUP_OF = "SELECT id, tenant, submission, account, created, detail FROM pickup WHERE submission = ?1";
-    pub PICKUP = "SELECT id, tenant, submission, account, created, detail FROM pickup WHERE id = ?1";
-    pub PICKUPS = "SELECT id, tenant, submission, account, created, detail FROM pickup
+    pub PICKUP_OF = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup WHERE submission = ?1";
+    pub PICKUP = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup WHERE id = ?1";
+    pub PICKUPS = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup
         WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
-    pub BY_MESSAGE = "SELECT id, tenant, submission, account, created, detail FROM pickup
+    pub BY_MESSAGE = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup
         WHERE tenant = ?1 AND message_index = ?2 ORDER BY id DESC LIMIT 1";
 
-    pub OF_TENANT = "SELECT id, tenant, submission, account, created, detail FROM pickup
+    pub ALL_PICKUPS = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup
+        WHERE id > ?1 ORDER BY id LIMIT 1000";
+    pub HAS_PICKUP = "SELECT 1 FROM pickup WHERE id = ?1";
+    pub HAS_RECIPIENT = "SELECT 1 FROM pickup_recipient WHERE id = ?1";
+    pub ALL_RECIPIENTS = "SELECT id, pickup, tenant, queue, token, address_index, address, reason, told, blob, life, wrapped,
+        facts, state, ask, code, tries, issues, created, expires, opened, opened_from, replied, ended, ended_by,
+        ended_why, dead, version, mac FROM pickup_recipient WHERE id > ?1 ORDER BY id LIMIT 1000";
+    pub SESSION_RECIPIENTS = "SELECT DISTINCT recipient FROM pickup_session WHERE recipient > ?1
+        ORDER BY recipient LIMIT 1000";
+    pub BUDGET_WRONG = "SELECT count(*) FROM pickup_budget WHERE tries < 0 OR kind < 1 OR kind > 3";
+    pub OF_TENANT = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup
         WHERE tenant = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
 
     pub INSERT_RECIPIENT = "INSERT INTO pickup_recipient

@@ -130,7 +130,12 @@ impl Pickup {
         found.into_iter().map(|(message, rows)| self.summary(&message, rows, &keys)).collect()
     }
 
-    fn summary(&self, message: &Message, rows: Vec<Row>, keys: &Arc<TenantKeys>) -> Result<SentSummary, Error> {
+    fn summary(
+        &self,
+        message: &Message,
+        rows: Vec<Row>,
+        keys: &Arc<TenantKeys>,
+    ) -> Result<SentSummary, Error> {
         let now = self.inner.clock.now();
         let rows = rows.into_iter().map(|r| r.check(keys)).collect::<Result<Vec<_>, _>>()?;
         let addresses = rows.iter().take(3).map(|r| r.address(keys).map(|a| a.to_string()));
@@ -141,7 +146,11 @@ impl Pickup {
             recipients: addresses.collect::<Result<_, _>>()?,
             total: u32::try_from(rows.len()).unwrap_or(u32::MAX),
             opened: u32::try_from(rows.iter().filter(|r| r.now.opened.is_some()).count()).unwrap_or(u32::MAX),
-            state: rows.iter().map(|r| r.now.state_at(now)).min_by_key(|s| urgency(*s)).unwrap_or(State::Expired),
+            state: rows
+                .iter()
+                .map(|r| r.now.state_at(now))
+                .min_by_key(|s| urgency(*s))
+                .unwrap_or(State::Expired),
         })
     }
 
@@ -157,7 +166,8 @@ impl Pickup {
         };
         self.log_look(sender, Verb::ReadSent, [message.id]).await?;
         let subject = self.subject(&rows);
-        let recipients = rows.iter().map(|r| self.recipient_of(r, &message, &keys)).collect::<Result<_, _>>()?;
+        let recipients =
+            rows.iter().map(|r| self.recipient_of(r, &message, &keys)).collect::<Result<_, _>>()?;
         Ok(Some(Sent { id: id.to_owned(), subject, sent: message.created, recipients }))
     }
 
@@ -217,7 +227,8 @@ impl Pickup {
     /// One recipient of a message of this sender, by its public id.
     pub(crate) async fn owned_recipient(&self, sender: &Sender, id: &str, to: &str) -> Result<Found, Error> {
         let (message, rows, keys) = self.owned(sender, id).await?;
-        let row = rows.into_iter().find(|r| recipient_id(&keys, &message, r.id) == to).ok_or(Error::NotFound)?;
+        let row =
+            rows.into_iter().find(|r| recipient_id(&keys, &message, r.id) == to).ok_or(Error::NotFound)?;
         Ok(Found { row, message, keys })
     }
 

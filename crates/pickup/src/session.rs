@@ -70,7 +70,9 @@ impl Pickup {
         let expires = self
             .inner
             .store
-            .read(move |tx| Ok::<_, Error>(tx.row(&schema::DEVICE, params![index, tenant, address], |r| r.time(1))?))
+            .read(move |tx| {
+                Ok::<_, Error>(tx.row(&schema::DEVICE, params![index, tenant, address], |r| r.time(1))?)
+            })
             .await?;
         Ok(expires.is_some_and(|expires| self.inner.clock.now() < expires))
     }
@@ -88,7 +90,8 @@ impl Pickup {
             .inner
             .store
             .read(move |tx| {
-                let row = tx.row(&schema::SESSION, params![index, recipient], |r| Ok((r.time(0)?, r.time(1)?)))?;
+                let row =
+                    tx.row(&schema::SESSION, params![index, recipient], |r| Ok((r.time(0)?, r.time(1)?)))?;
                 Ok::<_, Error>(row)
             })
             .await?;

@@ -15,7 +15,7 @@ use sealpost_policy::Reason;
 use sealpost_store::keys::{Root, TenantKeys};
 use sealpost_store::{Topic, params};
 
-use crate::facts::{Detail, Facts, facts_aad, wrapped_aad};
+use crate::facts::{Bound, Detail, Facts, facts_aad, wrapped_aad};
 use crate::mail::{Thread, Told};
 use crate::row::{Message, NewRow, Row, Standing, address_aad, fresh};
 use crate::{DAY, Error, LONGEST, Pickup, State, link, schema};
@@ -156,8 +156,9 @@ impl Pickup {
         let detail = Detail { organisation, sender: hearer.address.clone() };
         let id = self.inner.store.id();
         let (tenant, submission, account) = (batch.tenant, batch.submission, hearer.account);
-        let detail = detail.seal(keys, tenant, id);
         let index = keys.blind("pickup.message_id", batch.facts.message_id.as_bytes());
+        let bound = Bound { id, tenant, submission, account, created: now, message_index: index };
+        let detail = detail.seal(keys, &bound);
         let draft = self
             .inner
             .audit

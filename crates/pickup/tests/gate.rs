@@ -81,7 +81,8 @@ async fn two_hundred_guesses_at_once_are_five_tries() {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..200_u32 {
         let (pickup, link) = (stage.pickup.clone(), link.clone());
-        let code = Code::parse(&format!("{:06}", (code.parse::<u32>().expect("digits") + 1 + n) % 1_000_000)).expect("six");
+        let code = Code::parse(&format!("{:06}", (code.parse::<u32>().expect("digits") + 1 + n) % 1_000_000))
+            .expect("six");
         tasks.spawn(async move { pickup.guess(&link, &code, None, None, &client()).await.expect("answers") });
     }
     let answers = tasks.join_all().await;
@@ -165,7 +166,11 @@ async fn who_reads_already_is_not_locked_out_by_guesses_of_others() {
     let (link, code) = stage.wait_for_pat("x").await;
     let Guessed::Open(granted) = guess(&stage, &link, &code).await else { panic!("right") };
     for _ in 0..5 {
-        stage.pickup.guess(&link, &Code::parse(&wrong(&code)).unwrap(), None, None, &client_at([9, 9, 9, 9])).await.unwrap();
+        stage
+            .pickup
+            .guess(&link, &Code::parse(&wrong(&code)).unwrap(), None, None, &client_at([9, 9, 9, 9]))
+            .await
+            .unwrap();
     }
     assert_eq!(state(&stage).await.0, State::Locked);
     let opened = open(&stage, &link, &granted.session).await.expect("reads on");
@@ -194,7 +199,8 @@ async fn twenty_idle_minutes_close_it() {
     stage.clock.advance(Duration::from_secs(20 * 60));
     assert!(open(&stage, &link, &granted.session).await.is_none());
     // However busy: twelve hours.
-    let Pressed::Open(granted) = stage.pickup.press(&link, None, device.as_ref(), &client()).await.unwrap() else {
+    let Pressed::Open(granted) = stage.pickup.press(&link, None, device.as_ref(), &client()).await.unwrap()
+    else {
         panic!("the device is known")
     };
     for _ in 0..47 {
@@ -204,7 +210,8 @@ async fn twenty_idle_minutes_close_it() {
     stage.clock.advance(Duration::from_secs(15 * 60));
     assert!(open(&stage, &link, &granted.session).await.is_none());
     // Closed by hand is closed at once.
-    let Pressed::Open(granted) = stage.pickup.press(&link, None, device.as_ref(), &client()).await.unwrap() else {
+    let Pressed::Open(granted) = stage.pickup.press(&link, None, device.as_ref(), &client()).await.unwrap()
+    else {
         panic!("the device is known")
     };
     let opened = open(&stage, &link, &granted.session).await.expect("open");
@@ -223,7 +230,10 @@ async fn time_and_sender_end_it_for_open_tabs_too_and_the_key_dies() {
     assert_eq!(stage.pickup.end(&stage.sender(), &id, Some(&to), Ending::Retract).await.expect("ended"), 1);
     let after = stage.pickup.opened(&link, Some(&granted.session), &client()).await.expect("answers");
     assert!(matches!(after, Opening::Gone(g) if g.state == State::Retracted && g.ended_by_hand));
-    assert!(stage.pickup.letter(&opened, &client()).await.is_err(), "a request that was under way gets nothing");
+    assert!(
+        stage.pickup.letter(&opened, &client()).await.is_err(),
+        "a request that was under way gets nothing"
+    );
     assert!(matches!(stage.pickup.end(&stage.sender(), &id, None, Ending::Expire).await, Err(Error::Ended)));
     assert!(matches!(guess(&stage, &link, &code).await, Guessed::Gone(_)));
     stage.delivery.destroy_doomed().await.expect("destroyed");
@@ -256,7 +266,10 @@ async fn only_its_sender_sees_and_ends_it() {
     assert!(matches!(stage.pickup.end(&bob, &id, None, Ending::Expire).await, Err(Error::NotFound)));
     for odd in ["", "x", "aaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         assert!(stage.pickup.sent(&stage.sender(), odd).await.expect("answers").is_none());
-        assert!(matches!(stage.pickup.end(&stage.sender(), &id, Some(odd), Ending::Expire).await, Err(Error::NotFound)));
+        assert!(matches!(
+            stage.pickup.end(&stage.sender(), &id, Some(odd), Ending::Expire).await,
+            Err(Error::NotFound)
+        ));
     }
     let link = Link::parse("aaaaaaaaaaaaaaaaaaaaaaaaaa").expect("a token");
     assert!(matches!(stage.pickup.press(&link, None, None, &client()).await, Ok(Pressed::Unknown)));
@@ -286,7 +299,8 @@ async fn more_time_has_a_limit() {
     let stage = Stage::new().await;
     stage.wait_for_pat("x").await;
     let (_, _, _, version, id, to) = state(&stage).await;
-    let until = stage.pickup.extend(&stage.sender(), &id, &to, DAY * 30, Some(version)).await.expect("longer");
+    let until =
+        stage.pickup.extend(&stage.sender(), &id, &to, DAY * 30, Some(version)).await.expect("longer");
     assert_eq!(until, stage.now().plus(DAY * 60));
     let again = stage.pickup.extend(&stage.sender(), &id, &to, DAY * 30, Some(version)).await;
     assert!(matches!(again, Err(Error::Changed)), "a form that was sent twice");

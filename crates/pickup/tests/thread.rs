@@ -11,7 +11,9 @@ const KIM: &str = "kim@outside.example";
 
 async fn opened(stage: &Stage, link: &Link, code: &str) -> Box<Opened> {
     let code = Code::parse(code).expect("six digits");
-    let Guessed::Open(granted) = stage.pickup.guess(link, &code, None, None, &client()).await.expect("answers") else {
+    let Guessed::Open(granted) =
+        stage.pickup.guess(link, &code, None, None, &client()).await.expect("answers")
+    else {
         panic!("the code is right")
     };
     match stage.pickup.opened(link, Some(&granted.session), &client()).await.expect("answers") {
@@ -56,7 +58,8 @@ async fn a_reply_lands_in_the_thread_as_a_secure_reply() {
     assert_eq!(scanned.envelope.subject_text(), "Re: Blood count");
     assert_eq!(scanned.envelope.from[0].email().as_deref(), Some(PAT));
     assert_eq!(scanned.envelope.to[0].email().as_deref(), Some(ALICE));
-    let original = stage.inbox().await.into_iter().find(|(f, _)| f.contains(Flags::RECEIPT)).expect("the receipt").1;
+    let original =
+        stage.inbox().await.into_iter().find(|(f, _)| f.contains(Flags::RECEIPT)).expect("the receipt").1;
     let of = sealpost_message::scan(original.as_bytes()).envelope.in_reply_to;
     assert!(of.is_some() && scanned.envelope.in_reply_to == of, "one thread");
     let display = scanned.structure.display();
@@ -78,7 +81,10 @@ async fn a_reply_lands_in_the_thread_as_a_secure_reply() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_are_those_whom_the_message_shows_and_a_bcc_answers_alone() {
     let stage = Stage::new().await;
-    let raw = message(&format!("Subject: team\nTo: Pat Poe <{PAT}>, {ALICE}\nCc: Kim <{KIM}>, bob@clinic.test"), "x\n");
+    let raw = message(
+        &format!("Subject: team\nTo: Pat Poe <{PAT}>, {ALICE}\nCc: Kim <{KIM}>, bob@clinic.test"),
+        "x\n",
+    );
     let links = several(&stage, &[PAT, KIM, "lee@outside.example"], &raw).await;
 
     let pat = opened(&stage, &links[0].0, &links[0].1).await;
@@ -95,11 +101,16 @@ async fn all_are_those_whom_the_message_shows_and_a_bcc_answers_alone() {
     let (before, notices) = (stage.inbox().await.len(), stage.outside.notices(KIM).len());
     let draft = stage.pickup.begin_reply(&pat, true, "to all\n").await.expect("begun");
     stage.pickup.send_reply(&pat, draft, &client()).await.expect("sent");
-    stage.until(async || stage.outside.notices(KIM).len() > notices && stage.inbox().await.len() == before + 2).await;
+    stage
+        .until(async || stage.outside.notices(KIM).len() > notices && stage.inbox().await.len() == before + 2)
+        .await;
     let inbox = stage.inbox().await;
     let (flags, mail) = &inbox[before];
     assert!(flags.contains(Flags::SECURE_REPLY));
-    assert!(mail.contains("From: Pat Poe <pat@outside.example>") && mail.contains(&format!("Cc: Kim <{KIM}>, bob@clinic.test")));
+    assert!(
+        mail.contains("From: Pat Poe <pat@outside.example>")
+            && mail.contains(&format!("Cc: Kim <{KIM}>, bob@clinic.test"))
+    );
     let code = code_in(&inbox[before + 1].1);
     let kim = opened(&stage, &stage.outside.link(KIM), &code).await;
     let letter = stage.pickup.letter(&kim, &client()).await.expect("readable");
@@ -117,7 +128,10 @@ async fn files_html_and_the_message_itself() {
          --a\nContent-Type: text/csv; name=\"a b.csv\"\nContent-Disposition: attachment; filename=\"a b.csv\"\nContent-Transfer-Encoding: base64\n\n\
          YSxiCjEsMgo=\n--a--\n"
     );
-    let raw = message("Subject: [secure] files\nBcc: hidden@outside.example\nContent-Type: multipart/mixed; boundary=a", &body);
+    let raw = message(
+        "Subject: [secure] files\nBcc: hidden@outside.example\nContent-Type: multipart/mixed; boundary=a",
+        &body,
+    );
     let (link, code) = several(&stage, &[PAT], &raw).await.remove(0);
     let opened = opened(&stage, &link, &code).await;
     let letter = stage.pickup.letter(&opened, &client()).await.expect("readable");
@@ -162,7 +176,8 @@ async fn words_by_mail() {
     let answer = say(&format!("Code {PAT}\n\n> quoted\n")).await;
     let code = code_in(&answer);
     let sent = stage.pickup.sent_list(&stage.sender(), None, 1).await.expect("a list");
-    let codes_left = stage.pickup.sent(&stage.sender(), &sent[0].id).await.unwrap().unwrap().recipients[0].codes_left;
+    let codes_left =
+        stage.pickup.sent(&stage.sender(), &sent[0].id).await.unwrap().unwrap().recipients[0].codes_left;
     assert_eq!(codes_left, 2);
     if code != first {
         let old = Code::parse(&first).expect("digits");
@@ -172,7 +187,10 @@ async fn words_by_mail() {
     assert!(say("what?\n").await.contains("no word that I know"));
     assert!(say("retract nobody@outside.example\n").await.contains("no such recipient"));
     assert!(say("retract\n").await.contains("access stopped at once"));
-    assert_eq!(stage.pickup.sent_list(&stage.sender(), None, 1).await.expect("a list")[0].state, State::Retracted);
+    assert_eq!(
+        stage.pickup.sent_list(&stage.sender(), None, 1).await.expect("a list")[0].state,
+        State::Retracted
+    );
 
     // Each answer that shows a code has a twin in the journal without it: nothing at rest but the mailbox has it.
     let codes = stage.inbox().await.into_iter().filter(|(_, t)| t.contains(&code)).count();

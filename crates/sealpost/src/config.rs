@@ -171,7 +171,7 @@ impl Default for Outbound {
 pub struct Limits {
     /// Bytes of a message.
     pub message_size: u64,
-    /// Connections at once, all protocols together.
+    /// Connections at once, for each protocol.
     pub connections: usize,
     /// Connections at once from one address.
     pub connections_per_peer: usize,
@@ -350,7 +350,7 @@ port = 25
 [limits]
 # Bytes of a message.
 message_size = 52428800
-# Connections at once, and from one address.
+# Connections at once for each protocol, and from one address.
 connections = 4096
 connections_per_peer = 256
 "#;

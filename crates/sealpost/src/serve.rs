@@ -30,6 +30,7 @@ pub struct Bound {
     instance: Instance,
     doors: Vec<(Door, Listener)>,
     outside: Option<(outside::Outside, tokio::net::TcpListener)>,
+    control: tokio::net::UnixListener,
     /// Held from before anybody is told that the server is ready.
     signals: Signals,
     /// Where each protocol listens.
@@ -51,12 +52,13 @@ pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr
     let minimum = if config.tls.minimum == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
     let tls = |alpn: &[&[u8]]| ServerTls::new(&certificate, minimum, alpn, &instance.clock);
     let (mail_tls, web_tls) = (tls(&[])?, tls(&[b"h2", b"http/1.1"])?);
-    let gate = Gate::new(sealpost_net::Limits {
-        total: config.limits.connections,
-        per_peer: config.limits.connections_per_peer,
-    });
     let (mut doors, mut addresses) = (Vec::new(), BTreeMap::new());
     for (word, list) in config.listen.all() {
+        // One for each protocol: a flood on port 25 shuts nobody out of webmail.
+        let gate = Gate::new(sealpost_net::Limits {
+            total: config.limits.connections,
+            per_peer: config.limits.connections_per_peer,
+        });
         for addr in list {
             let (door, protocol, security) = match word {
                 "smtp" => (Door::Smtp, Protocol::Smtp, Security::StartTls(mail_tls.clone())),
@@ -82,13 +84,14 @@ pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr
         }
         None => None,
     };
-    Ok(Bound { config, instance, doors, outside, signals: Signals::new()?, addresses })
+    let control = control::bind(&config)?;
+    Ok(Bound { config, instance, doors, outside, control, signals: Signals::new()?, addresses })
 }
 
 impl Bound {
     /// Serves until SIGINT or SIGTERM, then stops in order.
     pub async fn run(self) -> Result<()> {
-        let Self { config, instance, doors, outside, signals, .. } = self;
+        let Self { config, instance, doors, outside, control, signals, .. } = self;
         let (stopper, stop) = Stopper::new(GRACE);
         let mut tasks = JoinSet::new();
         let couriers = couriers(&config, &instance, outside.as_ref().map(|(o, _)| o.clone()))?;
@@ -117,7 +120,7 @@ impl Bound {
                 }
             }
         });
-        tasks.spawn(control::serve(control::bind(&config)?, config.clone(), instance.clone(), stop.clone()));
+        tasks.spawn(control::serve(control, config.clone(), instance.clone(), stop.clone()));
         if let Some((outside, listener)) = outside {
             let ending = stop.clone();
             tasks.spawn(async move {

@@ -47,8 +47,12 @@ impl Answer {
     /// that a program may want to recognise goes out as octets.
     pub fn download(name: &str, media_type: &str, size: Option<u64>, body: Body) -> Self {
         let known = DOWNLOAD_TYPES.iter().find(|t| t.eq_ignore_ascii_case(media_type));
-        let mut answer =
-            Self::new(StatusCode::OK, Kind::Download, known.copied().unwrap_or("application/octet-stream"), body);
+        let mut answer = Self::new(
+            StatusCode::OK,
+            Kind::Download,
+            known.copied().unwrap_or("application/octet-stream"),
+            body,
+        );
         if let Ok(value) = HeaderValue::from_str(&disposition(name)) {
             answer.headers.insert(header::CONTENT_DISPOSITION, value);
         }
@@ -71,10 +75,13 @@ impl Answer {
     /// "Look there": after a form, so that reloading doesn't send it again (RFC 9110 section 15.4.4). `path` is on this
     /// host.
     pub fn see(path: &str) -> Self {
-        let mut answer = Self::new(StatusCode::SEE_OTHER, Kind::Page, "text/plain; charset=utf-8", Body::empty());
+        let mut answer =
+            Self::new(StatusCode::SEE_OTHER, Kind::Page, "text/plain; charset=utf-8", Body::empty());
         let here = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
         let path = if here { path } else { "/" };
-        answer.headers.insert(header::LOCATION, HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/")));
+        answer
+            .headers
+            .insert(header::LOCATION, HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/")));
         answer
     }
 
@@ -229,7 +236,10 @@ mod tests {
             disposition("Befund \"März\"\r\nX: y.pdf"),
             "attachment; filename=\"Befund _M_rz_X_ y.pdf\"; filename*=UTF-8''Befund%20%22M%C3%A4rz%22X%3A%20y.pdf"
         );
-        assert_eq!(disposition("../../etc/passwd"), "attachment; filename=\"_.._etc_passwd\"; filename*=UTF-8''%2F..%2Fetc%2Fpasswd");
+        assert_eq!(
+            disposition("../../etc/passwd"),
+            "attachment; filename=\"_.._etc_passwd\"; filename*=UTF-8''%2F..%2Fetc%2Fpasswd"
+        );
         assert!(disposition("").contains("filename=\"attachment\""));
     }
 

@@ -46,7 +46,9 @@ impl Hosts {
 
 /// Something that should be the web's address and isn't.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("\"{0}\" is no address for the web: write public_url as https://host or https://host:port, and host names under [web] without anything else")]
+#[error(
+    "\"{0}\" is no address for the web: write public_url as https://host or https://host:port, and host names under [web] without anything else"
+)]
 pub struct BadHost(String);
 
 /// The most that a reply's attachments may have together, in bytes.
@@ -178,13 +180,23 @@ mod tests {
     fn origins_are_hosts_over_tls() {
         let o = Origin::parse("https://Portal.Clinic.test:2443/").unwrap();
         assert_eq!(o.to_string(), "https://portal.clinic.test:2443");
-        assert!(o.is("portal.clinic.test:2443") && o.is("PORTAL.clinic.test") && o.is("portal.clinic.test:9"));
+        assert!(
+            o.is("portal.clinic.test:2443") && o.is("PORTAL.clinic.test") && o.is("portal.clinic.test:9")
+        );
         assert!(!o.is("evil.example") && !o.is("portal.clinic.test.evil.example") && !o.is(""));
         assert_eq!(Origin::parse("https://a.b:443").unwrap().to_string(), "https://a.b");
         let hosts = Hosts::new("https://a.b:2443", None, Some("pickup.a.b")).unwrap();
-        assert_eq!((hosts.mail.to_string(), hosts.portal.to_string()), ("https://a.b:2443".into(), "https://pickup.a.b:2443".into()));
-        assert!(Hosts::new("http://a.b", None, None).is_err() && Hosts::new("https://a.b", Some("x/y"), None).is_err());
-        for bad in ["http://a.b", "https://", "https://a/b", "https://a b", "https://u@a.b", "https://a:x", "a.b"] {
+        assert_eq!(
+            (hosts.mail.to_string(), hosts.portal.to_string()),
+            ("https://a.b:2443".into(), "https://pickup.a.b:2443".into())
+        );
+        assert!(
+            Hosts::new("http://a.b", None, None).is_err()
+                && Hosts::new("https://a.b", Some("x/y"), None).is_err()
+        );
+        for bad in
+            ["http://a.b", "https://", "https://a/b", "https://a b", "https://u@a.b", "https://a:x", "a.b"]
+        {
             assert!(Origin::parse(bad).is_none(), "{bad}");
         }
     }

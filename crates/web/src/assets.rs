@@ -58,7 +58,8 @@ mod tests {
             let tokens = block.lines().filter_map(|line| {
                 let (name, value) = line.trim().strip_prefix("--")?.split_once(": #")?;
                 let hex = value.strip_suffix(';').filter(|h| h.len() == 6)?;
-                let part = |at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")) / 255.0;
+                let part =
+                    |at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")) / 255.0;
                 Some((name.to_owned(), [part(0), part(2), part(4)]))
             });
             tokens.collect::<HashMap<_, _>>()
@@ -107,7 +108,9 @@ mod tests {
         for asset in ASSETS.iter() {
             let foreign = asset.body.replace("http://www.w3.org/2000/svg", "");
             assert!(!foreign.contains("//") || asset.name.ends_with(".js"), "{}", asset.name);
-            assert!(!foreign.contains("http:") && !foreign.contains("https:") && !foreign.contains("@import"));
+            assert!(
+                !foreign.contains("http:") && !foreign.contains("https:") && !foreign.contains("@import")
+            );
             assert_eq!(at(&asset.path).map(|a| a.name), Some(asset.name));
         }
         assert!(at("/assets/0/style.css").is_none());

@@ -6,8 +6,8 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
-use sealpost_identity::Session;
 use sealpost_audit::Caller;
+use sealpost_identity::Session;
 use sealpost_model::{Client, Secret};
 use sealpost_pickup::{Link, Opened, Sender};
 
@@ -153,9 +153,9 @@ impl Cx {
 
     /// The multipart body, once its first field has proved to come from our page.
     pub async fn upload(&mut self) -> Result<Upload, Problem> {
-        let request = self.request.get_mut().ok().and_then(Option::take).unwrap_or_else(|| Request::new(Body::empty()));
-        let mut multipart =
-            Multipart::from_request(request, &()).await.map_err(|_| Problem::BadForm)?;
+        let request =
+            self.request.get_mut().ok().and_then(Option::take).unwrap_or_else(|| Request::new(Body::empty()));
+        let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| Problem::BadForm)?;
         let first = tokio::time::timeout(crate::form::PATIENCE, multipart.next_field()).await;
         let token = match first {
             Ok(Ok(Some(field))) if field.name() == Some("csrf") => crate::form::text(field, 64).await.ok(),

@@ -99,5 +99,9 @@ pub async fn piece(field: &mut Field<'_>) -> Result<Option<Bytes>, Broken> {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 fn broken(error: axum::extract::multipart::MultipartError) -> Broken {
-    if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE { Broken::TooLarge } else { Broken::Malformed }
+    if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+        Broken::TooLarge
+    } else {
+        Broken::Malformed
+    }
 }

@@ -43,7 +43,14 @@ impl Page {
     }
 
     /// A text with two places filled in.
-    pub fn f2(&self, key: &str, place: &str, value: impl Display, place2: &str, value2: impl Display) -> String {
+    pub fn f2(
+        &self,
+        key: &str,
+        place: &str,
+        value: impl Display,
+        place2: &str,
+        value2: impl Display,
+    ) -> String {
         self.lang.fill(key, &[(place, &value), (place2, &value2)])
     }
 

@@ -137,7 +137,10 @@ pub fn router(app: Web) -> Router {
         }
         paths.push(rule.path);
         let path = rule.path;
-        router = router.route(path, any(move |State(app): State<Web>, request: Request| enter(app, Some(path), request)));
+        router = router.route(
+            path,
+            any(move |State(app): State<Web>, request: Request| enter(app, Some(path), request)),
+        );
     }
     router
         .fallback(|State(app): State<Web>, request: Request| enter(app, None, request))
@@ -200,7 +203,9 @@ async fn enter(app: Web, path: Option<&'static str>, request: Request) -> Respon
         None => Some(Problem::NotFound),
         // A browser or scanner that fetches ahead is not a reader.
         Some(rule) if rule.who != Who::Anyone && fetched_ahead(&headers) => Some(Problem::Busy),
-        Some(rule) => admit(&mut cx, rule, Request::from_parts(parts, body), known_form.is_some()).await.err(),
+        Some(rule) => {
+            admit(&mut cx, rule, Request::from_parts(parts, body), known_form.is_some()).await.err()
+        }
     };
     // Cookies of a fresh browser go out with the first page that has a form.
     let fresh = known_form.is_none().then(|| Cookie::Form.set(&cx.form_cookie));
@@ -216,7 +221,9 @@ async fn enter(app: Web, path: Option<&'static str>, request: Request) -> Respon
         (problem, _) => problem.unwrap_or(Problem::NotFound).answer(&cx),
     };
     let answer = match fresh {
-        Some(set) if !matches!(path, Some(system::healthz::PATH | system::assets::PATH | system::robots::PATH)) => {
+        Some(set)
+            if !matches!(path, Some(system::healthz::PATH | system::assets::PATH | system::robots::PATH)) =>
+        {
             answer.cookie(&set)
         }
         _ => answer,
@@ -283,10 +290,9 @@ fn link(cx: &Cx) -> Result<Link, Problem> {
 }
 
 fn language(headers: &HeaderMap) -> Lang {
-    Cookie::Language
-        .read(headers)
-        .and_then(Lang::from_tag)
-        .unwrap_or_else(|| Lang::negotiate(&header_text(headers, &header::ACCEPT_LANGUAGE).unwrap_or_default()))
+    Cookie::Language.read(headers).and_then(Lang::from_tag).unwrap_or_else(|| {
+        Lang::negotiate(&header_text(headers, &header::ACCEPT_LANGUAGE).unwrap_or_default())
+    })
 }
 
 /// `Sec-Purpose: prefetch` (Fetch), and its older names.

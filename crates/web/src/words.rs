@@ -167,7 +167,11 @@ mod tests {
     #[test]
     fn every_text_stands_in_every_language_with_the_same_places() {
         let keys: BTreeSet<_> = entries(SOURCE).map(|(_, key, _)| key).collect();
-        assert_eq!(entries(SOURCE).count(), keys.len() * Lang::ALL.len(), "a text is missing or stands twice");
+        assert_eq!(
+            entries(SOURCE).count(),
+            keys.len() * Lang::ALL.len(),
+            "a text is missing or stands twice"
+        );
         for key in keys {
             let [en, es] = Lang::ALL.map(|l| CATALOGUE.get(&(l, key)).copied().unwrap_or_default());
             assert!(!en.is_empty() && !es.is_empty(), "{key}");
@@ -198,12 +202,20 @@ mod tests {
             if keys.contains(piece) {
                 seen.insert(piece);
             }
-            let looks = ["frame.", "open.", "code.", "message.", "reply.", "replied.", "gone.", "wrong.", "closed."]
-                .iter()
-                .chain(&["signin.", "home.", "sent.", "act.", "newcode.", "confirm.", "done.", "error.", "state."])
-                .any(|p| piece.starts_with(p) && piece.len() > p.len());
+            let looks =
+                ["frame.", "open.", "code.", "message.", "reply.", "replied.", "gone.", "wrong.", "closed."]
+                    .iter()
+                    .chain(&[
+                        "signin.", "home.", "sent.", "act.", "newcode.", "confirm.", "done.", "error.",
+                        "state.",
+                    ])
+                    .any(|p| piece.starts_with(p) && piece.len() > p.len());
             let file = [".html", ".js", ".rs", ".css", ".eml"].iter().any(|end| piece.ends_with(end));
-            if looks && !file && piece.bytes().all(|b| b.is_ascii_lowercase() || b == b'.') && !piece.ends_with('.') {
+            if looks
+                && !file
+                && piece.bytes().all(|b| b.is_ascii_lowercase() || b == b'.')
+                && !piece.ends_with('.')
+            {
                 assert!(keys.contains(piece), "{piece} is in no language");
             }
         }
@@ -245,6 +257,9 @@ mod tests {
 
     #[test]
     fn what_is_filled_in_is_not_filled_again() {
-        assert_eq!(Lang::En.fill("signin.slow", &[("wait", &"{wait}")]), "Too many tries. Please wait {wait} and try again.");
+        assert_eq!(
+            Lang::En.fill("signin.slow", &[("wait", &"{wait}")]),
+            "Too many tries. Please wait {wait} and try again."
+        );
     }
 }

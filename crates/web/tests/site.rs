@@ -22,7 +22,11 @@ async fn a_recipient_opens_reads_answers_and_closes() {
     let page = pat.get(&base).await;
     assert_eq!(page.status, StatusCode::OK);
     let text = page.text();
-    assert!(text.contains("Demo Clinic") && text.contains("p•••@outside.example") && text.contains("December 21, 2026"));
+    assert!(
+        text.contains("Demo Clinic")
+            && text.contains("p•••@outside.example")
+            && text.contains("December 21, 2026")
+    );
     for hidden in ["Blood", "results", "Alice", PAT] {
         assert!(!text.contains(hidden), "{hidden} before any proof");
     }
@@ -38,22 +42,38 @@ async fn a_recipient_opens_reads_answers_and_closes() {
 
     let page = pat.get(&format!("{base}/message")).await;
     let text = page.text();
-    assert!(text.contains("<h1>Blood count</h1>") && text.contains("Your results are fine.") && text.contains(ALICE));
+    assert!(
+        text.contains("<h1>Blood count</h1>")
+            && text.contains("Your results are fine.")
+            && text.contains(ALICE)
+    );
     assert!(!text.contains("<title>Blood"), "no subject in the browser's history");
     let eml = pat.get(&format!("{base}/message.eml")).await;
-    assert!(eml.header("content-disposition").starts_with("attachment;") && eml.text().contains("Subject: Blood count"));
+    assert!(
+        eml.header("content-disposition").starts_with("attachment;")
+            && eml.text().contains("Subject: Blood count")
+    );
 
     let form = pat.get(&format!("{base}/reply")).await;
     let file = vec![7_u8; 300_000];
-    let empty = pat.upload(&format!("{base}/reply"), &[("csrf", &form.csrf()), ("text", " ")], &[("", "", b"")]).await;
+    let empty = pat
+        .upload(&format!("{base}/reply"), &[("csrf", &form.csrf()), ("text", " ")], &[("", "", b"")])
+        .await;
     assert_eq!(empty.status, StatusCode::UNPROCESSABLE_ENTITY);
     let fields = [("csrf", form.csrf()), ("text", "Thank you, <b>Alice</b>!".to_owned())];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let sent = pat.upload(&format!("{base}/reply"), &fields, &[("scan.png", "image/png", &file)]).await;
-    assert_eq!((sent.status, sent.header("location")), (StatusCode::SEE_OTHER, format!("{base}/replied").as_str()));
+    assert_eq!(
+        (sent.status, sent.header("location")),
+        (StatusCode::SEE_OTHER, format!("{base}/replied").as_str())
+    );
     assert!(pat.get(&format!("{base}/replied")).await.text().contains("Your reply has been delivered"));
     let (flags, mail) = stage.inbox().await.pop().expect("a reply");
-    assert!(flags.contains(Flags::SECURE_REPLY) && mail.contains("Thank you, <b>Alice</b>!") && mail.contains("scan.png"));
+    assert!(
+        flags.contains(Flags::SECURE_REPLY)
+            && mail.contains("Thank you, <b>Alice</b>!")
+            && mail.contains("scan.png")
+    );
 
     let closed = pat.submit(&format!("{base}/message"), &format!("{base}/close"), &[]).await;
     assert_eq!(closed.header("location"), format!("{base}/closed"));
@@ -100,7 +120,8 @@ async fn too_much_is_refused_and_nothing_is_sent() {
     let fields = [("csrf", form.csrf()), ("text", "see files".to_owned())];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let big = vec![0_u8; 13_000_000];
-    let refused = pat.upload(&format!("{base}/reply"), &fields, &[("a", "x/y", &big), ("b", "x/y", &big)]).await;
+    let refused =
+        pat.upload(&format!("{base}/reply"), &fields, &[("a", "x/y", &big), ("b", "x/y", &big)]).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(refused.text().contains("larger than 25 MB") && refused.text().contains("see files"));
     let one: &[u8] = b"x";
@@ -149,7 +170,13 @@ async fn a_sender_looks_makes_a_code_and_takes_it_back() {
     let page = alice.get(&sent).await;
     assert!(page.text().contains("Opened") && page.text().contains("from 127.0.0.1"));
 
-    let longer = alice.submit(&sent, &format!("{sent}/extend"), &[("to", &to), ("version", &page.field("version")), ("days", "90")]).await;
+    let longer = alice
+        .submit(
+            &sent,
+            &format!("{sent}/extend"),
+            &[("to", &to), ("version", &page.field("version")), ("days", "90")],
+        )
+        .await;
     assert!(longer.header("location").ends_with("done=extended"));
     let ask = alice.get(&format!("{sent}/retract?to={to}")).await;
     assert!(ask.text().contains("It has already been opened"));
@@ -252,18 +279,24 @@ async fn a_formatted_message_stays_in_its_frame() {
     let stage = Stage::new().await;
     let site = site(&stage);
     let seen = stage.inbox().await.len();
-    let html = "<p>Hello <script>alert(1)</script><img src=https://track.test/x><a href=https://a.test>a</a></p>\n";
+    let html =
+        "<p>Hello <script>alert(1)</script><img src=https://track.test/x><a href=https://a.test>a</a></p>\n";
     stage.send(&[PAT], &message("Subject: html\nContent-Type: text/html", html)).await;
     stage.until(async || stage.inbox().await.len() > seen && !stage.outside.notices(PAT).is_empty()).await;
-    let (link, code) = (stage.outside.link(PAT), stage::code_in(&stage.inbox().await.pop().expect("a receipt").1));
+    let (link, code) =
+        (stage.outside.link(PAT), stage::code_in(&stage.inbox().await.pop().expect("a receipt").1));
     let base = format!("/pickup/{link}");
     let mut pat = Browser::new(&site, PORTAL);
     pat.open(&link.to_string(), &code).await;
     let page = pat.get(&format!("{base}/formatted")).await;
-    assert!(page.text().contains(&format!("<iframe class=\"frame\" src=\"{base}/html\" sandbox=\"allow-popups")));
+    assert!(
+        page.text().contains(&format!("<iframe class=\"frame\" src=\"{base}/html\" sandbox=\"allow-popups"))
+    );
     assert!(!page.text().contains("allow-scripts") && !page.text().contains("allow-same-origin"));
     let frame = pat.get(&format!("{base}/html")).await;
     let policy = frame.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("sandbox") && !policy.contains("script-src"));
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("sandbox") && !policy.contains("script-src")
+    );
     assert!(!frame.text().contains("<script") && !frame.text().contains("track.test"));
 }

@@ -4,8 +4,8 @@ mod browser;
 #[path = "../../pickup/tests/stage/mod.rs"]
 mod stage;
 
-use axum::http::{Method, StatusCode};
 use axum::Router;
+use axum::http::{Method, StatusCode};
 use browser::{Browser, MAIL, PORTAL, Reply, site};
 use sealpost_web::routes::{Act, RULES, Rule, Site, Who};
 use stage::{ALICE, Stage};

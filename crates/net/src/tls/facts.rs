@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn a_certificate_tells_names_and_time() {
         let now = Time::from_seconds(1_795_300_822);
-        let server = LocalCa::create(&["localhost", "clinic.test"], now).expect("made").server().expect("loads");
+        let server =
+            LocalCa::create(&["localhost", "clinic.test"], now).expect("made").server().expect("loads");
         let (from, until) = server.validity().expect("it says");
         assert!(from <= now && until > now, "{from:?} {until:?}");
         assert!(server.names("localhost") && server.names("clinic.test"));

@@ -48,9 +48,11 @@ impl Drop for Stage {
     }
 }
 
-/// What left for the outside: recipient, whether it was a notice, bytes.
+/// The notices that left for the outside: recipient and bytes.
 #[derive(Clone, Default)]
-pub struct Outside(Arc<Mutex<Vec<(String, bool, Vec<u8>)>>>);
+pub struct Outside(Arc<Mutex<Vec<Left>>>);
+
+type Left = (String, Vec<u8>);
 
 impl Courier for Outside {
     fn carry<'a>(&'a self, batch: &'a Batch) -> Future<'a, Vec<(QueueId, Outcome)>> {
@@ -60,7 +62,7 @@ impl Courier for Outside {
             let mut out = Vec::new();
             for job in &batch.jobs {
                 let outcome = if notice {
-                    self.0.lock().unwrap().push((job.recipient.to_string(), notice, bytes.clone()));
+                    self.0.lock().expect("whole").push((job.recipient.to_string(), bytes.clone()));
                     Outcome::Delivered { grade: Grade::Clear, evidence: Evidence::default() }
                 } else {
                     Outcome::Unfit { reason: Reason::TransportBelowFloor, evidence: Evidence::default() }
@@ -87,8 +89,9 @@ impl Courier for Twice {
 impl Outside {
     /// The notices for this address, oldest first.
     pub fn notices(&self, to: &str) -> Vec<String> {
-        let all = self.0.lock().unwrap();
-        all.iter().filter(|(r, _, _)| r == to).map(|(_, _, b)| String::from_utf8(b.clone()).unwrap()).collect()
+        let all = self.0.lock().expect("whole");
+        let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).expect("ASCII");
+        all.iter().filter(|(r, _)| r == to).map(|(_, bytes)| text(bytes)).collect()
     }
 
     /// The link of the newest notice for this address.
@@ -236,8 +239,10 @@ impl Stage {
     /// Sends a plain message to pat, waits for notice and receipt, and returns link and code.
     pub async fn wait_for_pat(&self, subject: &str) -> (Link, String) {
         let (before, seen) = (self.outside.notices(PAT).len(), self.inbox().await.len());
-        self.send(&[PAT], &message(&format!("Subject: {subject}\nTo: {PAT}"), "Your results are fine.\n")).await;
-        self.until(async || self.outside.notices(PAT).len() > before && self.inbox().await.len() > seen).await;
+        self.send(&[PAT], &message(&format!("Subject: {subject}\nTo: {PAT}"), "Your results are fine.\n"))
+            .await;
+        self.until(async || self.outside.notices(PAT).len() > before && self.inbox().await.len() > seen)
+            .await;
         let receipt = self.inbox().await.pop().expect("a receipt");
         (self.outside.link(PAT), code_in(&receipt.1))
     }
@@ -286,7 +291,10 @@ pub const PAT: &str = "pat@outside.example";
 
 /// A message of alice with more header lines.
 pub fn message(head: &str, body: &str) -> String {
-    format!("From: Alice Adams <{ALICE}>\n{head}\nMessage-ID: <m{}@clinic.test>\nMIME-Version: 1.0\n\n{body}", head.len())
+    format!(
+        "From: Alice Adams <{ALICE}>\n{head}\nMessage-ID: <m{}@clinic.test>\nMIME-Version: 1.0\n\n{body}",
+        head.len()
+    )
 }
 
 /// The six digits that a receipt or an answer shows.

@@ -62,7 +62,9 @@ async fn ask(cx: Cx, ending: Ending) -> Result<Answer, Problem> {
     let opened = meant.iter().any(|r| r.opened.is_some());
     let (verb, heading, text, yes) = match ending {
         Ending::Expire => ("expire", "confirm.expire.title", "confirm.expire.text", "confirm.expire.yes"),
-        Ending::Retract => ("retract", "confirm.retract.title", "confirm.retract.text", "confirm.retract.yes"),
+        Ending::Retract => {
+            ("retract", "confirm.retract.title", "confirm.retract.text", "confirm.retract.yes")
+        }
     };
     let mut p = cx.page(cx.w(heading));
     p.refresh = Some(super::home::idle());

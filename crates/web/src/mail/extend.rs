@@ -18,8 +18,7 @@ pub async fn extend(cx: Cx) -> Result<Answer, Problem> {
     let days: u64 = cx.form.value("days").parse().map_err(|_| Problem::BadForm)?;
     let version = cx.form.value("version").parse().unwrap_or(0);
     let longer = Duration::from_secs(days.min(730) * 86_400);
-    let done =
-        cx.app.pickup().extend(&cx.sender()?, &id, cx.form.value("to"), longer, Some(version)).await;
+    let done = cx.app.pickup().extend(&cx.sender()?, &id, cx.form.value("to"), longer, Some(version)).await;
     match done {
         Ok(_) => Ok(back(&id, "extended")),
         Err(Error::NotFound) => Err(Problem::NotFound),

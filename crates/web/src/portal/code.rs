@@ -62,5 +62,8 @@ async fn page(cx: &Cx, status: StatusCode, error: Option<&str>) -> Result<Answer
         "code.slow" => cx.lang.fill(key, &[("org", &glance.organisation)]),
         key => cx.w(key).to_owned(),
     });
-    show_as(status, &Code { p, token: link.to_string(), org: glance.organisation, left: glance.tries_left, error })
+    show_as(
+        status,
+        &Code { p, token: link.to_string(), org: glance.organisation, left: glance.tries_left, error },
+    )
 }

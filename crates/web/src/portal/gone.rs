@@ -25,7 +25,8 @@ pub(super) struct Gone {
 
 /// The page for a message that was there (410), or is locked (403).
 pub fn answer(cx: &Cx, glance: &Glance) -> Answer {
-    let org: &str = if glance.organisation.is_empty() { cx.w("frame.organisation") } else { &glance.organisation };
+    let org: &str =
+        if glance.organisation.is_empty() { cx.w("frame.organisation") } else { &glance.organisation };
     let ended = cx.moment(glance.ended.unwrap_or(glance.expires)).day;
     let fill = |key: &str| cx.lang.fill(key, &[("org", &org)]);
     let on_day = |key: &str| cx.lang.fill(key, &[("day", &ended)]);

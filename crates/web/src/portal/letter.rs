@@ -67,7 +67,10 @@ mod tests {
 
     #[test]
     fn text_stays_text() {
-        assert_eq!(html("<script>alert('x')</script> & \"y\""), "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot;");
+        assert_eq!(
+            html("<script>alert('x')</script> & \"y\""),
+            "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot;"
+        );
         assert_eq!(html("a\r\nb\u{202e}c\u{7}"), "a\nb\u{fffd}c");
     }
 

@@ -19,11 +19,15 @@ pub async fn show(cx: Cx) -> Result<Answer, Problem> {
 }
 
 /// A download piece by piece. It reads on only as fast as the browser takes.
-pub(super) fn stream(download: Download) -> impl futures_core::Stream<Item = Result<Bytes, sealpost_pickup::Error>> {
+pub(super) fn stream(
+    download: Download,
+) -> impl futures_core::Stream<Item = Result<Bytes, sealpost_pickup::Error>> {
     Pieces { download: Some(download), next: None }
 }
 
-type Next = std::pin::Pin<Box<dyn Future<Output = (Download, Result<Option<Vec<u8>>, sealpost_pickup::Error>)> + Send>>;
+type Next = std::pin::Pin<
+    Box<dyn Future<Output = (Download, Result<Option<Vec<u8>>, sealpost_pickup::Error>)> + Send>,
+>;
 
 struct Pieces {
     download: Option<Download>,

@@ -25,7 +25,8 @@ pub fn site(stage: &Stage) -> Router {
         clock: stage.clock.clone(),
         random: stage.random.clone(),
     };
-    let hosts = Hosts::new("https://mail.clinic.test:2443", None, Some("pickup.clinic.test")).expect("addresses");
+    let hosts =
+        Hosts::new("https://mail.clinic.test:2443", None, Some("pickup.clinic.test")).expect("addresses");
     routes::router(Web::new(services, hosts))
 }
 
@@ -62,7 +63,8 @@ impl Reply {
     pub fn field(&self, name: &str) -> String {
         let text = self.text();
         let mark = format!("name=\"{name}\" value=\"");
-        let at = text.find(&mark).map(|at| at + mark.len()).unwrap_or_else(|| panic!("no field {name}: {text}"));
+        let at =
+            text.find(&mark).map(|at| at + mark.len()).unwrap_or_else(|| panic!("no field {name}: {text}"));
         text[at..].split('"').next().unwrap_or_default().to_owned()
     }
 }
@@ -120,10 +122,17 @@ impl Browser {
     }
 
     /// Sends a multipart form: fields, then files (name, type, bytes).
-    pub async fn upload(&mut self, path: &str, fields: &[(&str, &str)], files: &[(&str, &str, &[u8])]) -> Reply {
+    pub async fn upload(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        files: &[(&str, &str, &[u8])],
+    ) -> Reply {
         let mut body = Vec::new();
         for (name, value) in fields {
-            body.extend(format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+            body.extend(
+                format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+            );
         }
         for (name, kind, bytes) in files {
             body.extend(
@@ -141,15 +150,22 @@ impl Browser {
     pub async fn open(&mut self, link: &str, code: &str) {
         let page = format!("/pickup/{link}");
         let answer = self.submit(&page, &page, &[]).await;
-        assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, format!("{page}/code").as_str()));
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (StatusCode::SEE_OTHER, format!("{page}/code").as_str())
+        );
         let answer = self.submit(&format!("{page}/code"), &format!("{page}/code"), &[("code", code)]).await;
-        assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, format!("{page}/message").as_str()));
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (StatusCode::SEE_OTHER, format!("{page}/message").as_str())
+        );
     }
 
     /// Signs in.
     pub async fn sign_in(&mut self, login: &str) {
-        let answer =
-            self.submit("/signin", "/signin", &[("login", login), ("password", crate::stage::PASSWORD)]).await;
+        let answer = self
+            .submit("/signin", "/signin", &[("login", login), ("password", crate::stage::PASSWORD)])
+            .await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
     }
 }
