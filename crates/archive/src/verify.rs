@@ -1,8 +1,8 @@
 //! Reads the whole journal against its MACs, keys, hashes and bodies, and names the place of each fault.
 
-use sealpost_crypto::sha256;
+use sealpost_crypto::{Key, sha256};
 use sealpost_model::{BlobId, Id, JournalId};
-use sealpost_store::Store;
+use sealpost_store::{BlobRow, Store};
 
 use crate::{Archive, Error, journal};
 
@@ -62,7 +62,7 @@ pub async fn run(store: &Store, archive: &Archive, mut seen: impl FnMut(BlobId))
             }
             let blob = row.blob;
             match store.read(move |tx| sealpost_store::blob::locate(tx, blob)).await {
-                Ok(Some(located)) => match store.blobs().read(located, &key, 0..envelope.size).await {
+                Ok(Some(located)) => match whole(store, located, &key).await {
                     Ok(body) if sha256(&body) == envelope.sha256 => report.bytes += envelope.size,
                     Ok(_) => report.faults.push(fault("blob", "the body's hash differs".into())),
                     Err(e) => report.faults.push(fault("blob", e.to_string())),
@@ -72,4 +72,9 @@ pub async fn run(store: &Store, archive: &Archive, mut seen: impl FnMut(BlobId))
             }
         }
     }
+}
+
+async fn whole(store: &Store, row: BlobRow, key: &Key) -> Result<Vec<u8>, sealpost_store::Error> {
+    let mut reader = store.blobs().reader(row, key);
+    store.blobs().run(move || reader.read_all()).await?
 }

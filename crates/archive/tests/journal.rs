@@ -131,11 +131,12 @@ async fn what_is_written_verifies_and_opens() {
         let day = Time::from_seconds(1_700_000_000 + i64::from(n % 3) * 86_400);
         last = Some(world.keep_as(of, day, body.as_bytes(), &envelope(body.as_bytes())).await);
     }
-    let mut told = Vec::new();
-    let report = verify::run(&world.store, &world.archive, |rows| told.push(rows)).await.expect("looks");
+    let mut bodies = std::collections::BTreeSet::new();
+    let report = verify::run(&world.store, &world.archive, |blob| drop(bodies.insert(blob)));
+    let report = report.await.expect("looks");
     assert_eq!((report.rows, report.faults.len()), (450, 0), "{:?}", report.faults);
     assert_eq!(report.bytes, (0..450).map(|n| format!("Subject: {n}\r\n\r\n").len() as u64).sum::<u64>());
-    assert_eq!(told, [200, 400, 450]);
+    assert_eq!(bodies.len(), 450, "every body that is named is told");
 
     let row = last.expect("has rows");
     let (key, kept) = world.archive.open(&row).await.expect("opens");
@@ -154,12 +155,11 @@ async fn what_is_written_verifies_and_opens() {
 async fn who_wrote_to_whom_lies_sealed() {
     let world = World::new().await;
     world.keep().await;
-    for file in ["sealpost.db", "sealpost.db-wal"].map(|f| world.folder.path().join("data").join(f)) {
-        let Ok(bytes) = std::fs::read(file) else { continue };
-        assert!(!bytes.windows(6).any(|w| w == b"clinic" || w == b"hidden"));
-    }
-    let row = world.keep().await;
-    assert!(!world.bytes(&ENVELOPE, row.id.raw()).windows(6).any(|w| w == b"clinic"));
+    let data = world.folder.path().join("data");
+    let bytes = ["store.db", "store.db-wal"].map(|file| std::fs::read(data.join(file)).expect("reads")).concat();
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
+    assert!(holds(b"journal"), "what is plain is found by this search");
+    assert!(!holds(b"clinic") && !holds(b"hidden") && !holds(b"well"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,6 +219,10 @@ async fn each_flipped_byte_is_named() {
             assert!(what.contains(word), "{word} byte {at}: {what}");
         }
         for cut in [own[..own.len() - 1].to_vec(), Vec::new(), [&own[..], b"x"].concat()] {
+            if cut.len() > own.len() && key == blob {
+                // What lies behind a body is never read; `check` holds its length against the row's.
+                continue;
+            }
             world.set(set, key, cut);
             let what = only_fault(&world.verify().await, id);
             assert!(what.contains(word), "{word} of another length: {what}");

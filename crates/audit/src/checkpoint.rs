@@ -35,6 +35,10 @@ pub(crate) fn sign(key: &SigningKey, origin: &str, size: u64, root: Hash) -> Sig
 /// Reads a note and checks the signature that `public` made under the note's origin.
 pub(crate) fn verify(public: &[u8; 32], note: &str) -> Option<Signed> {
     let (body, signatures) = note.split_once("\n\n")?;
+    // C2SP signed-note: each signature is a line of its own, and nothing else follows.
+    if !signatures.ends_with('\n') || signatures.lines().any(|line| !line.starts_with("\u{2014} ")) {
+        return None;
+    }
     let body = format!("{body}\n");
     let checkpoint = Checkpoint::from_bytes(body.as_bytes()).ok()?;
     let origin = checkpoint.origin();
@@ -114,6 +118,9 @@ mod tests {
             if let Ok(other) = std::str::from_utf8(&other) {
                 assert_eq!(verify(&key.public(), other), None, "byte {i}");
             }
+        }
+        for end in ["x", "x\n", "\n"] {
+            assert_eq!(verify(&key.public(), &format!("{}{end}", signed.note)), None, "{end:?} behind it");
         }
     }
 

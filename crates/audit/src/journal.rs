@@ -8,9 +8,9 @@
 //! When a write fails, the file is left as it is and reading stops until a new one can be begun. A reserve of disk
 //! is kept beside it and given up when the disk is full, so that whoever must read in order to clean up can.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -77,7 +77,8 @@ impl Journal {
     /// Opens the journal in `folder`, which is made if it is missing. Files that are there stay for
     /// [`Journal::closed`].
     pub(crate) fn open(folder: PathBuf) -> Result<Self, Error> {
-        fs::create_dir_all(&folder).map_err(|e| Error::Journal(e.to_string()))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|e| Error::Journal(e.to_string()))?;
         let next = segments(&folder)?.last().map_or(1, |(number, _)| number + 1);
         keep_reserve(&folder);
         let shared = Arc::new(Shared {
@@ -298,7 +299,7 @@ fn keep_reserve(folder: &Path) {
         return;
     }
     let make = || -> std::io::Result<()> {
-        let mut file = File::create(&path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         for _ in 0..RESERVE_BLOCKS {
             file.write_all(&[0; 64 * 1024])?;
         }

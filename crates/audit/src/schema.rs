@@ -37,7 +37,6 @@ pub const SCHEMA: Schema = Schema {
             tenant {int} PRIMARY KEY,
             origin {text} NOT NULL,
             size {int} NOT NULL,
-            signed {int} NOT NULL,
             note {text} NOT NULL
         ) {strict};
         CREATE TABLE audit_tile (
@@ -87,11 +86,11 @@ sql! {
         WHERE tenant = ?1 AND id > ?2 AND position IS NOT NULL ORDER BY id LIMIT 1000";
     pub TENANTS = "SELECT DISTINCT tenant FROM audit WHERE tenant > ?1 ORDER BY tenant LIMIT 1000";
     pub TREES = "SELECT tenant FROM audit_tree WHERE tenant > ?1 ORDER BY tenant LIMIT 1000";
-    pub TREE = "SELECT origin, size, signed, note FROM audit_tree WHERE tenant = ?1";
+    pub TREE = "SELECT origin, size, note FROM audit_tree WHERE tenant = ?1";
     pub PLANT = "
-        INSERT INTO audit_tree (tenant, origin, size, signed, note) VALUES (?1, ?2, ?3, ?4, ?5)
+        INSERT INTO audit_tree (tenant, origin, size, note) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (tenant) DO NOTHING";
-    pub GROW = "UPDATE audit_tree SET size = ?3, signed = ?4, note = ?5 WHERE tenant = ?1 AND size = ?2";
+    pub GROW = "UPDATE audit_tree SET size = ?3, note = ?4 WHERE tenant = ?1 AND size = ?2";
     pub TILE = "SELECT hashes, ids FROM audit_tile WHERE tenant = ?1 AND level = ?2 AND number = ?3";
     pub PUT_TILE = "
         INSERT INTO audit_tile (tenant, level, number, hashes, ids) VALUES (?1, ?2, ?3, ?4, ?5)

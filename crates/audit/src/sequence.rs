@@ -180,7 +180,6 @@ impl Audit {
         places: Vec<(AuditId, i64)>,
         signed: Signed,
     ) -> Result<(), Error> {
-        let now = self.inner.clock.now();
         let tiles = edge.changed();
         self.inner
             .store
@@ -188,9 +187,9 @@ impl Audit {
                 let Signed { origin, size, note, .. } = &signed;
                 let (old, size) = (old as i64, *size as i64);
                 let swapped = if first {
-                    tx.execute(&schema::PLANT, params![tenant, origin, size, now, note])?
+                    tx.execute(&schema::PLANT, params![tenant, origin, size, note])?
                 } else {
-                    tx.execute(&schema::GROW, params![tenant, old, size, now, note])?
+                    tx.execute(&schema::GROW, params![tenant, old, size, note])?
                 };
                 if swapped != 1 {
                     return Err(Error::Raced);
@@ -256,7 +255,7 @@ impl Audit {
 /// Reads a tree's row.
 pub(crate) fn tree_row(tx: &ReadTx, tenant: TenantId) -> Result<Option<TreeRow>, sealpost_store::Error> {
     tx.row(&schema::TREE, params![tenant], |r| {
-        Ok(TreeRow { origin: r.text(0)?, size: r.small(1)?, note: r.text(3)? })
+        Ok(TreeRow { origin: r.text(0)?, size: r.small(1)?, note: r.text(2)? })
     })
 }
 

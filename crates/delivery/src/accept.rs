@@ -240,6 +240,11 @@ impl Delivery {
                 return Err(Reason::SenderNotOwned.into());
             }
         }
+        for sender in &arrived.senders {
+            if !self.inner.identity.owns(person, sender).await? {
+                return Err(Reason::SenderNotOwned.into());
+            }
+        }
         match from.address() {
             Some(from) if !self.inner.identity.owns(person, from).await? => Err(Reason::SenderNotOwned.into()),
             _ => Ok(()),

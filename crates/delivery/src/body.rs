@@ -2,6 +2,7 @@
 
 use sealpost_mailbox::{Upload, Uploaded};
 use sealpost_message::headers;
+use sealpost_model::Address;
 use sealpost_policy::Reason;
 
 use crate::{Delivery, Facts, Origin, Refused, head};
@@ -26,6 +27,7 @@ pub struct Incoming {
     facts: Facts,
     hops: usize,
     from_fields: usize,
+    senders: Vec<Address>,
     id: String,
     date: String,
     limit: u64,
@@ -38,6 +40,7 @@ pub(crate) struct Arrived {
     pub(crate) facts: Facts,
     pub(crate) hops: usize,
     pub(crate) from_fields: usize,
+    pub(crate) senders: Vec<Address>,
 }
 
 /// The most bytes of a header.
@@ -56,6 +59,7 @@ impl Delivery {
             facts: Facts::default(),
             hops: 0,
             from_fields: 0,
+            senders: Vec::new(),
             id: self.message_id(),
             date: now.rfc5322(),
             limit,
@@ -122,6 +126,7 @@ impl Incoming {
         self.upload.write(&header[at..]).await?;
         self.upload.write(rest).await?;
         (self.facts, self.hops, self.from_fields) = (head.facts, head.hops, head.from_fields);
+        self.senders = head.senders;
         Ok(())
     }
 
@@ -131,7 +136,8 @@ impl Incoming {
             self.pass_header(end).await?;
         }
         let uploaded = delivery.inner.mailboxes.finish(self.upload).await?;
-        Ok(Arrived { uploaded, facts: self.facts, hops: self.hops, from_fields: self.from_fields })
+        let Self { facts, hops, from_fields, senders, .. } = self;
+        Ok(Arrived { uploaded, facts, hops, from_fields, senders })
     }
 }
 

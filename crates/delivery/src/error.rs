@@ -88,7 +88,10 @@ impl Refused {
                 Reason::MailboxFull => "2.2",
                 Reason::MessageTooLarge => "3.4",
                 Reason::MailLoop => "4.6",
-                Reason::FromFieldInvalid | Reason::TagInvalid | Reason::LinesInvalid => "6.0",
+                Reason::FromFieldInvalid
+                | Reason::HeaderInvalid
+                | Reason::TagInvalid
+                | Reason::LinesInvalid => "6.0",
                 Reason::OtherTenant => "5.3",
                 _ => "7.1",
             },

@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sealpost_message::{headers, parse_address_list, tags, threads};
+use sealpost_model::Address;
 use sealpost_policy::Reason;
 
-use crate::Origin;
+use crate::{Origin, author};
 
 /// What a header says, as far as delivery wants to know.
 #[derive(Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,6 +50,8 @@ pub(crate) struct Head {
     pub(crate) hops: usize,
     /// How many From fields there are.
     pub(crate) from_fields: usize,
+    /// The Sender field's address.
+    pub(crate) senders: Vec<Address>,
 }
 
 /// Reads a header that came through `origin`. `id` and `date` are used where a submission lacks them (RFC 6409
@@ -59,7 +62,7 @@ pub(crate) struct Head {
 pub(crate) fn read(header: &[u8], origin: Origin, id: &str, date: &str) -> Result<Head, Reason> {
     let own = matches!(origin, Origin::Submission { .. });
     let mut head =
-        Head { facts: Facts::default(), edits: Vec::new(), added: String::new(), hops: 0, from_fields: 0 };
+        Head { facts: Facts::default(), edits: Vec::new(), added: String::new(), hops: 0, from_fields: 0, senders: Vec::new() };
     if own {
         head.facts.tags = asked(header)?;
     }
@@ -85,9 +88,19 @@ pub(crate) fn read(header: &[u8], origin: Origin, id: &str, date: &str) -> Resul
             dated = true;
         } else if field.is("From") {
             head.from_fields += 1;
-            // What can't be read stays as an empty author, whom nobody owns.
+            if own {
+                let authors = author::mailbox_list(field.value).ok_or(Reason::FromFieldInvalid)?;
+                head.facts.from.extend(authors.iter().map(ToString::to_string));
+                continue;
+            }
             let authors = parse_address_list(field.value).into_iter();
             head.facts.from.extend(authors.map(|a| a.address().map_or(String::new(), |a| a.to_string())));
+        } else if own && field.is("Sender") {
+            // Shown by some programs as the author's agent: held to the same rule, and to one address.
+            let senders = author::mailbox_list(field.value).filter(|s| s.len() == 1);
+            head.senders.extend(senders.ok_or(Reason::FromFieldInvalid)?);
+        } else if own && !field.name.iter().all(u8::is_ascii_graphic) || own && field.name.is_empty() {
+            return Err(Reason::HeaderInvalid);
         } else if field.is("To") || field.is("Cc") {
             head.facts.visible.extend(addresses(field.value));
         } else if field.is("References") || field.is("In-Reply-To") {

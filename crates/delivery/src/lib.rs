@@ -12,6 +12,7 @@
 //! that; a message's methods are tried in the order of its plan, and nothing that the plan lacks is tried.
 
 mod accept;
+mod author;
 mod body;
 mod bounce;
 mod courier;

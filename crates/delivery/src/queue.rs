@@ -136,15 +136,16 @@ impl Delivery {
         let now = self.inner.clock.now();
         let options = &self.inner.options;
         let again = || {
-            let due = now.plus(backoff(row.attempt));
-            if row.method == Method::Smtp && row.pickup && due > accepted.plus(options.pickup_after) {
-                Next::Switch(Method::Pickup, Reason::TransportUnreachable)
-            } else if row.method != Method::Pickup && due > accepted.plus(options.notice_life) {
-                Next::Done(State::Failed)
-            } else {
+            let (end, then) = match row.method {
                 // What is to wait here is never given up: what fails then is ours.
-                Next::Again(due)
-            }
+                Method::Pickup => return Next::Again(now.plus(backoff(row.attempt))),
+                Method::Smtp if row.pickup => {
+                    (accepted.plus(options.pickup_after), Next::Switch(Method::Pickup, Reason::TransportUnreachable))
+                }
+                _ => (accepted.plus(options.notice_life), Next::Done(State::Failed)),
+            };
+            // The last try is at the very end.
+            if now >= end { then } else { Next::Again(now.plus(backoff(row.attempt)).min(end)) }
         };
         let (next, grade, reason, evidence) = match outcome {
             Outcome::Delivered { grade, evidence } => {

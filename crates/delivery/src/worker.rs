@@ -59,10 +59,11 @@ impl Delivery {
         if stranded > 0 {
             tracing::warn!(stranded, "attempts that an earlier process had begun are tried again");
         }
-        let mut reaper = tokio::time::interval(REAP);
         let mut watch = self.inner.store.feed().watch(Topic::Queue);
         let slots = Arc::new(Semaphore::new(BATCHES));
         let couriers = Arc::new(couriers);
+        // A task of its own: a queue that is never empty must not keep keys alive.
+        let reaper = tokio::spawn(self.clone().reap());
         tokio::pin!(stop);
         loop {
             let claimed = match self.claim().await {
@@ -77,11 +78,6 @@ impl Delivery {
                     () = &mut stop => break,
                     _ = watch.changed() => {}
                     () = tokio::time::sleep(POLL) => {}
-                    _ = reaper.tick() => {
-                        if let Err(error) = self.destroy_doomed().await {
-                            tracing::error!(%error, "keys whose end is decided live on; trying again");
-                        }
-                    }
                 }
                 continue;
             }
@@ -111,10 +107,21 @@ impl Delivery {
                 });
             }
         }
+        reaper.abort();
         // Every slot back means that nothing is under way.
         let all = u32::try_from(BATCHES).unwrap_or(u32::MAX);
         let _ = slots.acquire_many(all).await;
         Ok(())
+    }
+
+    async fn reap(self) {
+        let mut tick = tokio::time::interval(REAP);
+        loop {
+            tick.tick().await;
+            if let Err(error) = self.destroy_doomed().await {
+                tracing::error!(%error, "keys whose end is decided live on; trying again");
+            }
+        }
     }
 
     /// One attempt at some recipients of one message.

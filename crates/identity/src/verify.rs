@@ -1,6 +1,6 @@
 //! Looking at every row of the directory: is each what was written?
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sealpost_model::{Address, Domain, Id, TenantId};
@@ -36,12 +36,15 @@ impl std::fmt::Display for Damage {
 /// # Errors
 /// Only what keeps it from looking.
 pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
+    let (mut domains, mut people, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut needs: Vec<(&'static str, i64, String)> = Vec::new();
     let mut look = Look { store, keys, known: HashMap::new(), found: Vec::new() };
     for row in look.rows("tenant", &schema::ALL_TENANTS, tenant::Columns::read)? {
         let tenant = row.id;
         look.check("tenant", tenant, tenant.raw(), |keys| row.open(keys).map(drop)).await;
     }
     for row in look.rows("domain", &schema::ALL_DOMAINS, DomainRow::read)? {
+        domains.insert(row.id.raw());
         let blind = |name: &Domain| keys.instance().blind("domain.name", name.as_str().as_bytes());
         let check = |keys: &TenantKeys| {
             row.facts(keys)?;
@@ -53,6 +56,10 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
         look.check("domain", row.tenant, row.id.raw(), check).await;
     }
     for row in look.rows("address", &schema::ALL_ADDRESSES, AddressRow::read)? {
+        addresses.insert(row.id.raw());
+        let by = format!("address {}", row.id);
+        needs.push(("domain", row.domain.raw(), by.clone()));
+        needs.extend([("person", row.person, by.clone()), ("address", row.points_to, by)]);
         let blind = |address: &Address| keys.instance().blind("address.key", address.key().as_bytes());
         let check = |keys: &TenantKeys| {
             row.check(keys)?;
@@ -63,14 +70,27 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     }
     for row in look.rows("person", &schema::ALL_PEOPLE, person::Columns::read)? {
         let (tenant, id) = (row.tenant(), row.id());
+        people.insert(id.raw());
         let whole = store.read_blocking(move |tx| Whole::around(tx, row.clone()))?;
         look.check("person", tenant, id.raw(), |keys| whole.verify(keys)).await;
     }
     for row in look.rows("app_password", &schema::ALL_APP_PASSWORDS, app_password::AppPasswordRow::read)? {
+        needs.push(("person", row.person.raw(), format!("app_password {}", row.id)));
         look.check("app_password", row.tenant, row.id.raw(), |keys| row.device(keys).map(drop)).await;
     }
     for row in look.rows("web_session", &schema::ALL_SESSIONS, session::Columns::read)? {
         look.check("web_session", row.tenant, row.id.raw(), |keys| row.check(keys)).await;
+    }
+    // Nothing of these is ever removed.
+    for (table, id, by) in needs {
+        let known = match table {
+            "domain" => &domains,
+            "person" => &people,
+            _ => &addresses,
+        };
+        if id != 0 && !known.contains(&id) && !look.found.iter().any(|d| d.table == table && d.id == id) {
+            look.found.push(Damage { table, id, why: format!("it is missing; {by} names it") });
+        }
     }
     Ok(look.found)
 }

@@ -194,7 +194,7 @@ fn people(report: &Report<'_>, failed: bool) -> String {
     }
     out.push('\n');
     wrap(
-        "This notification holds no part of your message. You find the message itself in your Sent folder.",
+        "This notification holds no part of your message. The message itself is where your mail program keeps what you sent.",
         &mut out,
     );
     out

@@ -4,15 +4,18 @@
 
 use std::fmt::Write as _;
 
-use sealpost_audit::Caller;
-use sealpost_delivery::{Batch, Evidence, Job, Outcome};
+use sealpost_audit::{Caller, Verb};
+use sealpost_delivery::{Batch, Evidence, Job, Kind, Outcome};
 use sealpost_model::{Actor, Address, Client, Protocol};
 use sealpost_policy::Reason;
 use sealpost_store::keys::TenantKeys;
+use sealpost_store::params;
 
-use crate::row::{Found, Row};
+use crate::mail::from_notice_return;
+use crate::row::{Found, Row, message};
 use crate::state::EndedBy;
-use crate::{Ending, Error, Pickup, Sender};
+use crate::wait::NO_NOTICE;
+use crate::{Ending, Error, Pickup, Sender, schema};
 
 /// A word with the recipient that it names.
 #[derive(Clone, PartialEq, Eq)]
@@ -179,8 +182,12 @@ impl Pickup {
             let evidence = Evidence { reply: Error::NotFound.to_string(), ..Evidence::default() };
             Outcome::Rejected { reason: Reason::NoSuchAddress, evidence }
         };
-        let Some(account) = batch.sender else { return Ok(refused()) };
         let Some((_, id)) = job.recipient.local().split_once('+') else { return Ok(refused()) };
+        if batch.kind == Kind::Dsn {
+            self.notice_failed(batch, &id.to_ascii_lowercase()).await?;
+            return Ok(Outcome::Done);
+        }
+        let Some(account) = batch.sender else { return Ok(refused()) };
         let actor = match batch.person {
             Some(person) => Actor::Person { tenant: batch.tenant, person },
             None => Actor::System,
@@ -193,6 +200,41 @@ impl Pickup {
             Err(Error::NotFound) => Ok(refused()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The DSN of a notice: the recipient's row notes it, and the sender is told, once.
+    pub(crate) async fn notice_failed(&self, batch: &Batch, id: &str) -> Result<(), Error> {
+        let keys = self.inner.keys.tenant(batch.tenant).await?;
+        let Some(recipient) = from_notice_return(&keys, batch.tenant, id) else { return Ok(()) };
+        let found = self
+            .inner
+            .store
+            .read(move |tx| {
+                let Some(row) = tx.row(&schema::BY_ID, params![recipient], Row::read)? else {
+                    return Ok(None);
+                };
+                let message = message(tx, row.pickup)?;
+                Ok::<_, Error>(Some((row, message)))
+            })
+            .await?;
+        let Some((row, message)) = found else { return Ok(()) };
+        let mut row = row.check(&keys)?;
+        if row.told & NO_NOTICE != 0 || !row.now.state_at(self.inner.clock.now()).is_kept() {
+            return Ok(());
+        }
+        self.tell_no_notice(&Found { row: row.clone(), message: message.clone(), keys: keys.clone() })
+            .await?;
+        let draft = self
+            .inner
+            .audit
+            .draft(batch.tenant, &Actor::System, &Client::SYSTEM, Verb::PickupNotice)
+            .owner(message.account)
+            .failed()
+            .reason("not-delivered")
+            .object(message.id)
+            .object(row.id)
+            .object(batch.submission);
+        self.note(&mut row, NO_NOTICE, draft).await
     }
 
     /// The beginning of the mail's text; its subject when that says a word and the text doesn't.

@@ -7,7 +7,7 @@ use sealpost_message::compose::{Head, Mail, Person};
 use sealpost_message::notice::{Facts as NoticeFacts, Language, Languages, Notice, day};
 use sealpost_message::receipt::{Facts as ReceiptFacts, Line, NO_CODE, Receipt};
 use sealpost_message::{compose, receipt, threads};
-use sealpost_model::{Address, Id, PickupId, ReversePath, Secret, TenantId, Time};
+use sealpost_model::{Address, Id, PickupId, RecipientId, ReversePath, Secret, TenantId, Time};
 use sealpost_policy::Reason;
 use sealpost_store::keys::TenantKeys;
 
@@ -30,11 +30,13 @@ pub(crate) struct Thread {
 }
 
 impl Pickup {
-    /// Submits the notice for one recipient.
+    /// Submits the notice for one recipient. Should it not be deliverable, its DSN comes back to an address that names
+    /// the recipient for us and says nothing to others: see [`Pickup::notice_failed`](Self::notice_failed).
     pub(crate) async fn notify(
         &self,
         message: &Message,
         keys: &TenantKeys,
+        id: RecipientId,
         to: &Address,
         link: &Link,
         expires: Time,
@@ -58,7 +60,9 @@ impl Pickup {
             tracing::error!(%error, "a notice could not be composed");
             Error::Corrupt { what: "notice", id: message.id.raw() }
         })?;
-        self.submit(message.tenant, Kind::Notice, to.clone(), notice.bytes(), None).await
+        let back = keys.opaque(NOTICE_RETURN, message.tenant.raw(), id.raw());
+        let from = ReversePath::From(local(&format!("sent+{back}"), &sender)?);
+        self.submit(message.tenant, Kind::Notice, from, to.clone(), notice.bytes(), None).await
     }
 
     /// Puts a receipt into the sender's mailbox.
@@ -103,7 +107,7 @@ impl Pickup {
             tracing::error!(%error, "a receipt could not be composed");
             Error::Corrupt { what: "receipt", id: message.id.raw() }
         })?;
-        self.submit(message.tenant, Kind::Receipt, to, mail.expose(), Some(twin)).await
+        self.submit(message.tenant, Kind::Receipt, ReversePath::Null, to, mail.expose(), Some(twin)).await
     }
 
     /// Puts a short text about a message into its sender's mailbox. `codes` stand in the text and become `[code]` in the
@@ -158,7 +162,7 @@ impl Pickup {
                 Some(write(&codes.iter().fold(text, |text, code| text.replace(code.as_str(), NO_CODE)))?)
             }
         };
-        self.submit(message.tenant, Kind::Receipt, to, mail.expose(), twin).await
+        self.submit(message.tenant, Kind::Receipt, ReversePath::Null, to, mail.expose(), twin).await
     }
 
     /// Tells the sender that five wrong codes locked a recipient's copy (S30). No content, and no code.
@@ -169,6 +173,19 @@ impl Pickup {
              in a new browser.\n\nIf {address} called you about it, make a new code and tell it by phone. If not, \
              somebody else may have tried: take the message back, or leave it locked.\n\nAnswer this mail with the \
              word \"code\" for a new code or with \"retract\" to take the message back, or use this page:\n"
+        );
+        let thread = self.thread(found);
+        self.tell(&found.message, &found.keys, &thread, &text, &[]).await?;
+        Ok(())
+    }
+
+    /// Tells the sender that a notice did not arrive: nobody will come for the message.
+    pub(crate) async fn tell_no_notice(&self, found: &Found) -> Result<(), Error> {
+        let address = found.row.address(&found.keys)?;
+        let text = format!(
+            "Your message to {address} waits on a secure page, but the notice about it could not be delivered: the \
+             mail server there did not take it. Check the address for a slip. If it is wrong, take the message back \
+             and send it again; answer this mail with the word \"retract\", or use this page:\n"
         );
         let thread = self.thread(found);
         self.tell(&found.message, &found.keys, &thread, &text, &[]).await?;
@@ -188,6 +205,7 @@ impl Pickup {
         &self,
         tenant: TenantId,
         kind: Kind,
+        from: ReversePath,
         to: Address,
         bytes: &[u8],
         twin: Option<Vec<u8>>,
@@ -196,15 +214,7 @@ impl Pickup {
         let mut body =
             self.inner.delivery.begin(Arrival { origin, trace: String::new(), return_path: String::new() });
         body.write(bytes).await?;
-        let submission = Submission {
-            caller: Caller::SYSTEM,
-            origin,
-            kind,
-            from: ReversePath::Null,
-            to: vec![to],
-            body,
-            twin,
-        };
+        let submission = Submission { caller: Caller::SYSTEM, origin, kind, from, to: vec![to], body, twin };
         Ok(self.inner.delivery.accept(submission).await?)
     }
 
@@ -232,6 +242,12 @@ fn local(name: &str, of: &Address) -> Result<Address, Error> {
     Address::parse(&format!("{name}@{}", of.domain())).map_err(|_| Error::Corrupt { what: "address", id: 0 })
 }
 
+/// The recipient whose notice came back to this address.
+pub(crate) fn from_notice_return(keys: &TenantKeys, tenant: TenantId, text: &str) -> Option<RecipientId> {
+    keys.from_opaque(NOTICE_RETURN, tenant.raw(), text).map(RecipientId::from_raw)
+}
+
+const NOTICE_RETURN: &str = "sent notice";
 const PUBLIC_ID: &str = "sent";
 const NOTICE_FROM: &str = "no-reply";
 const METHOD: &str = "secure pickup";

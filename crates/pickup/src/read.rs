@@ -121,7 +121,14 @@ impl Pickup {
             let range = part.body.range();
             let body = read(range.start..range.end.min(range.start + TEXT_MAX)).await?;
             let source = sealpost_message::decode::text(part.transfer(), part.charset().as_deref(), &body);
-            out.push_str(&html::sanitize_with_images(&source, &images));
+            if part.is("text", "html") {
+                out.push_str(&html::sanitize_with_images(&source, &images));
+            } else {
+                // Plain text between formatted parts.
+                out.push_str("<pre>");
+                out.push_str(&html::escape(&source));
+                out.push_str("</pre>");
+            }
         }
         Ok((!display.html.is_empty()).then_some(out))
     }

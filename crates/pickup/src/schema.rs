@@ -46,7 +46,7 @@ const STEPS: &[&str] = &[
     "CREATE INDEX pickup_tenant ON pickup (tenant, id)",
     "CREATE INDEX pickup_message ON pickup (tenant, message_index)",
     // One recipient. `wrapped` and `facts` hang on the life key `life`; all three go when it is destroyed.
-    // `told`: 1 = the notice was submitted, 2 = the receipt. `dead`: 0 = kept, 1 = ended, its life key doomed.
+    // `told`: 1 = the notice was submitted, 2 = the receipt, 4 = the notice came back. `dead`: 0 = kept, 1 = ended, its life key doomed.
     "CREATE TABLE pickup_recipient (
         id {int} PRIMARY KEY,
         pickup {int} NOT NULL,

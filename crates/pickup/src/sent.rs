@@ -82,6 +82,8 @@ pub struct SentRecipient {
     pub ended_by: Option<EndedBy>,
     /// An administrator's reason.
     pub ended_why: String,
+    /// Whether its notice came back, so that the recipient knows nothing of it.
+    pub no_notice: bool,
     /// Wrong tries of the present code.
     pub wrong: u32,
     /// How many new codes can still be made.
@@ -189,6 +191,7 @@ impl Pickup {
             ended: now.ended,
             ended_by: now.ended_by,
             ended_why: note("ended_why", &now.ended_why)?.unwrap_or_default(),
+            no_notice: row.told & crate::wait::NO_NOTICE != 0,
             wrong: now.tries,
             codes_left: REISSUES.saturating_sub(now.issues),
             version: row.version,

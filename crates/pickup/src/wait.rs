@@ -22,6 +22,8 @@ use crate::{DAY, Error, LONGEST, Pickup, State, link, schema};
 
 const NOTICE: i64 = 1;
 const RECEIPT: i64 = 2;
+/// The notice came back.
+pub(crate) const NO_NOTICE: i64 = 4;
 
 /// Who hears of the message.
 struct Hearer {
@@ -222,7 +224,7 @@ impl Pickup {
             let address = row.address(keys)?;
             if row.told & NOTICE == 0 {
                 let link = link::of(keys, row.id);
-                let accepted = self.notify(message, keys, &address, &link, row.now.expires).await?;
+                let accepted = self.notify(message, keys, row.id, &address, &link, row.now.expires).await?;
                 let draft = self
                     .inner
                     .audit
@@ -274,7 +276,12 @@ impl Pickup {
         Ok(())
     }
 
-    async fn note(&self, row: &mut Row, what: i64, draft: sealpost_audit::Draft) -> Result<(), Error> {
+    pub(crate) async fn note(
+        &self,
+        row: &mut Row,
+        what: i64,
+        draft: sealpost_audit::Draft,
+    ) -> Result<(), Error> {
         row.told |= what;
         let (id, told) = (row.id, row.told);
         let entry = self.inner.audit.seal(draft).await?;

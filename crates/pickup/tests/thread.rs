@@ -137,7 +137,9 @@ async fn files_html_and_the_message_itself() {
     let letter = stage.pickup.letter(&opened, &client()).await.expect("readable");
     assert_eq!(letter.subject, "files");
     assert!(letter.has_html && letter.text.contains("Hi you"));
-    assert_eq!((letter.files.len(), letter.files[0].name.as_str()), (1, "a b.csv"));
+    // The picture is inside the formatted text, and a file for whoever reads the plain one.
+    let names: Vec<_> = letter.files.iter().map(|f| f.media_type.as_str()).collect();
+    assert_eq!((names, letter.files[0].name.as_str()), (vec!["text/csv", "image/gif"], "a b.csv"));
     let html = stage.pickup.html(&opened, &client()).await.expect("readable").expect("html");
     assert!(html.contains("data:image/gif;base64,") && html.contains("<b>you</b>"), "{html}");
     for gone in ["script", "onclick", "track.test"] {
@@ -146,7 +148,7 @@ async fn files_html_and_the_message_itself() {
     let mut file = stage.pickup.file(&opened, 1, &client()).await.expect("readable").expect("a file");
     assert_eq!(file.next().await.expect("readable"), Some(b"a,b\n1,2\n".to_vec()));
     assert_eq!(file.next().await.expect("readable"), None);
-    assert!(stage.pickup.file(&opened, 2, &client()).await.expect("answers").is_none());
+    assert!(stage.pickup.file(&opened, 3, &client()).await.expect("answers").is_none());
     assert!(stage.pickup.file(&opened, 0, &client()).await.expect("answers").is_none());
     let mut original = stage.pickup.original(&opened, &client()).await.expect("readable");
     let mut bytes = Vec::new();
@@ -206,4 +208,19 @@ async fn the_same_rows_again_make_no_second_copy() {
     assert_eq!((list.len(), list[0].total), (1, 1));
     assert_eq!((stage.outside.notices(PAT).len(), stage.inbox().await.len()), (1, 1));
     opened(&stage, &link, &code).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_comes_back_is_told() {
+    let stage = Stage::new().await;
+    stage.send(&["nobody@outside.example"], &message("Subject: Blood count", "x\n")).await;
+    stage.until(async || stage.inbox().await.iter().any(|(_, t)| t.contains("could not be delivered"))).await;
+    let told = stage.inbox().await.pop().expect("mail").1;
+    assert!(told.contains("Re: Blood count") && told.contains("nobody@outside.example"));
+    let list = stage.pickup.sent_list(&stage.sender(), None, 1).await.expect("a list");
+    let no_notice = async || {
+        let sent = stage.pickup.sent(&stage.sender(), &list[0].id).await.expect("answers").expect("hers");
+        sent.recipients[0].no_notice
+    };
+    stage.until(no_notice).await;
 }

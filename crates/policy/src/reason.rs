@@ -56,11 +56,13 @@ pub enum Reason {
     Role,
     /// The address cannot be used for this.
     AddressRefused,
+    /// A line of the header is no field.
+    HeaderInvalid,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::LocalMailbox,
         Self::VerifiableTransport,
         Self::SenderAskedPickup,
@@ -86,6 +88,7 @@ impl Reason {
         Self::Owner,
         Self::Role,
         Self::AddressRefused,
+        Self::HeaderInvalid,
     ];
 
     /// The reason with this number.
@@ -126,6 +129,7 @@ impl Reason {
             Self::Owner => "owner",
             Self::Role => "role",
             Self::AddressRefused => "address-refused",
+            Self::HeaderInvalid => "header-invalid",
         }
     }
 
@@ -162,7 +166,7 @@ impl Reason {
             Self::MessageTooLarge => {
                 "The message is larger than this server takes. Send a smaller attachment."
             }
-            Self::FromFieldInvalid => "The message needs exactly one From field with one address.",
+            Self::FromFieldInvalid => "The message needs exactly one From field that can be read in one way only, such as: Name <you@your.domain>.",
             Self::TagInvalid => "An X-Sealpost header holds a value that is not known.",
             Self::LinesInvalid => {
                 "The message has lines that do not end as the standard asks, or are too long."
@@ -179,6 +183,7 @@ impl Reason {
             Self::Owner => "Yours.",
             Self::Role => "Your role includes this.",
             Self::AddressRefused => "This address does not take mail.",
+            Self::HeaderInvalid => "The header of the message holds a line that is no header field.",
         }
     }
 }

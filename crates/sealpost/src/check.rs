@@ -192,6 +192,8 @@ fn folders(config: &Config, found: &mut Findings) {
     ] {
         let name = path.display();
         match path.metadata() {
+            // Said with the certificate.
+            Err(_) if about == "tls" => {}
             Err(error) => found.fail(about, format!("{name} can't be used: {error}; put it there, or name the right place in the configuration")),
             Ok(meta) if meta.is_dir() != is_folder => {
                 let (is, not) = if is_folder { ("file", "folder") } else { ("folder", "file") };
@@ -304,7 +306,7 @@ fn outbound(config: &Config, found: &mut Findings) {
 async fn data(config: &Config, opened: &Opened, deep: bool, found: &mut Findings) -> Result<()> {
     let stray = strays(&config.server.data);
     if let Some(name) = stray.first() {
-        found.warn("data", format!("{} and {} more in the data folder can be read by others; run `chmod -R go= {}`", name, stray.len() - 1, config.server.data.display()));
+        found.warn("data", format!("{} ({} in all) in the data folder can be read by others; run `chmod -R go= {}`", name, stray.len(), config.server.data.display()));
     }
     match &config.audit.anchor {
         None => found.warn("anchor", "no [audit] anchor is configured, so that a log that was cut or put back can't be told; name a file, best on another host's disk"),

@@ -258,6 +258,15 @@ impl Config {
         Ok(base.join(path))
     }
 
+    /// Where webmail and portal are.
+    ///
+    /// # Errors
+    /// When one of them is no address of a host.
+    pub fn hosts(&self) -> anyhow::Result<sealpost_web::Hosts> {
+        let Web { mail, portal } = &self.web;
+        Ok(sealpost_web::Hosts::new(&self.server.public_url, mail.as_deref(), portal.as_deref())?)
+    }
+
     /// The control socket.
     pub fn control_socket(&self) -> PathBuf {
         self.server.control_socket.clone().unwrap_or_else(|| self.server.data.join("control.sock"))
@@ -289,7 +298,7 @@ pub const DEFAULT: &str = r#"# Sealpost's configuration: only what is needed bef
 hostname = "mail.example.org"
 # What links in notices and receipts begin with.
 public_url = "https://mail.example.org"
-# The data folder. Back it up together with the key ring, to different places.
+# The data folder. Back it up at the same time as the key ring, but never to the same place.
 data = "/var/lib/sealpost"
 # The control socket for administration; by default control.sock in the data folder.
 #control_socket = "/run/sealpost/control.sock"

@@ -173,6 +173,7 @@ impl Instance {
                 ..sealpost_delivery::Options::default()
             },
         );
+        let hosts = config.hosts()?;
         let pickup = Pickup::new(
             sealpost_pickup::Ground {
                 store: store.clone(),
@@ -182,7 +183,11 @@ impl Instance {
                 clock: Arc::clone(&clock),
                 random: random.clone(),
             },
-            sealpost_pickup::Options::new(&config.server.public_url),
+            sealpost_pickup::Options {
+                portal: hosts.portal.to_string(),
+                mail: hosts.mail.to_string(),
+                ..sealpost_pickup::Options::new(&config.server.public_url)
+            },
         );
         Ok(Self { store, audit, identity, mailboxes, delivery, pickup, clock, random })
     }

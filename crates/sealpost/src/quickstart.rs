@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::instance::{Instance, Mode, Opened, make_folder, write_new};
+use crate::log::Level;
 use crate::people::{self, NewUser};
 use crate::serve;
 
@@ -98,18 +99,21 @@ pub async fn run(args: Args) -> Result<()> {
             file.display()
         );
     }
-    let (config, sample, instance) = if file.exists() {
+    let (config, sample, instance, log) = if file.exists() {
         let config = Config::load(&file)?;
+        if args.port_base.is_some() {
+            eprintln_progress("this folder keeps the ports that it has; another folder can have others");
+        }
         must_be_loopback(&config)?;
         let sample = load_sample(&config, &sample_file)?;
-        crate::log::start(&config.server.log)?;
+        let log = crate::log::start(&config.server.log)?;
         let opened = Opened::open(&config, Mode::Serve).await?;
         let instance = Instance::start(&config, opened).await?;
-        (config, sample, instance)
+        (config, sample, instance, log)
     } else {
         create(&folder, &file, &sample_file, args.port_base).await?
     };
-    let bound = serve::bind(config.clone(), instance, Some(sample.outside)).await?;
+    let bound = serve::bind(config.clone(), instance, log, Some(sample.outside)).await?;
     announce(&folder, &config, &sample, &bound, args.json)?;
     bound.run().await
 }
@@ -131,7 +135,7 @@ async fn create(
     file: &Path,
     sample_file: &Path,
     port_base: Option<u16>,
-) -> Result<(Config, Sample, Instance)> {
+) -> Result<(Config, Sample, Instance, Level)> {
     make_folder(folder)?;
     if folder.join("data").exists() {
         bail!(
@@ -152,7 +156,7 @@ async fn create(
     let pending = folder.join("sealpost.toml.new");
     std::fs::write(&pending, configuration(&port))?;
     let config = Config::load(&pending)?;
-    crate::log::start(&config.server.log)?;
+    let log = crate::log::start(&config.server.log)?;
 
     let opened = Opened::create(&config).await?;
     let random = opened.random.clone();
@@ -186,7 +190,7 @@ async fn create(
     // The configuration's own name comes last: a folder that has it is complete.
     std::fs::rename(&pending, file)?;
     let config = Config::load(file)?;
-    Ok((config, sample, instance))
+    Ok((config, sample, instance, log))
 }
 
 fn configuration(port: &impl Fn(&str) -> u16) -> String {
@@ -352,9 +356,9 @@ fn announce(folder: &Path, config: &Config, sample: &Sample, bound: &serve::Boun
     writeln!(out, "  IMAP           {} TLS", at("imaps"))?;
     writeln!(out, "  POP3           {} TLS", at("pop3s"))?;
     writeln!(out, "  Trust          {}\n", ca.display())?;
-    writeln!(out, "  {:22} {:30} password for mail programs", "address", "password (web)")?;
+    writeln!(out, "  {:22} {:36} password for mail programs", "address", "password (web)")?;
     for user in &sample.users {
-        writeln!(out, "  {:22} {:30} {}", user.address, user.password, user.app_password)?;
+        writeln!(out, "  {:22} {:36} {}", user.address, user.password, user.app_password)?;
     }
     let alice = &sample.users[0];
     writeln!(out, "\nTry it: write to somebody outside, then look at the outside world.\n")?;

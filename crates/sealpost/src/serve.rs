@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::instance::Instance;
+use crate::log::Level;
 use crate::{control, outside};
 
 /// How long sessions have to finish when the server stops.
@@ -31,6 +32,7 @@ pub struct Bound {
     doors: Vec<(Door, Listener)>,
     outside: Option<(outside::Outside, tokio::net::TcpListener)>,
     control: tokio::net::UnixListener,
+    reload: Reload,
     /// Held from before anybody is told that the server is ready.
     signals: Signals,
     /// Where each protocol listens.
@@ -47,7 +49,12 @@ enum Door {
 }
 
 /// Binds every listener of the configuration. `outside` is quickstart's.
-pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr>) -> Result<Bound> {
+pub async fn bind(
+    config: Config,
+    instance: Instance,
+    log: Level,
+    outside: Option<SocketAddr>,
+) -> Result<Bound> {
     let certificate = ServerCertificate::load(&config.tls.certificate, &config.tls.key)?;
     let minimum = if config.tls.minimum == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
     let tls = |alpn: &[&[u8]]| ServerTls::new(&certificate, minimum, alpn, &instance.clock);
@@ -85,13 +92,14 @@ pub async fn bind(config: Config, instance: Instance, outside: Option<SocketAddr
         None => None,
     };
     let control = control::bind(&config)?;
-    Ok(Bound { config, instance, doors, outside, control, signals: Signals::new()?, addresses })
+    let reload = Reload { file: config.file.clone(), tls: [mail_tls, web_tls], log };
+    Ok(Bound { config, instance, doors, outside, control, reload, signals: Signals::new()?, addresses })
 }
 
 impl Bound {
     /// Serves until SIGINT or SIGTERM, then stops in order.
     pub async fn run(self) -> Result<()> {
-        let Self { config, instance, doors, outside, control, signals, .. } = self;
+        let Self { config, instance, doors, outside, control, reload, signals, .. } = self;
         let (stopper, stop) = Stopper::new(GRACE);
         let mut tasks = JoinSet::new();
         let couriers = couriers(&config, &instance, outside.as_ref().map(|(o, _)| o.clone()))?;
@@ -134,7 +142,7 @@ impl Bound {
         }
         serve_doors(&mut tasks, &config, &instance, doors, &stop)?;
 
-        signals.first().await;
+        signals.last(&reload).await;
         tracing::info!("stopping");
         stopper.stop();
         while tasks.join_next().await.is_some() {}
@@ -183,14 +191,7 @@ fn serve_doors(
         clock: Arc::clone(&instance.clock),
         random: instance.random.clone(),
     };
-    let web = sealpost_web::Web::new(
-        web,
-        sealpost_web::Hosts::new(
-            &config.server.public_url,
-            config.web.mail.as_deref(),
-            config.web.portal.as_deref(),
-        )?,
-    );
+    let web = sealpost_web::Web::new(web, config.hosts()?);
     for (door, listener) in doors {
         let stop = stop.clone();
         match door {
@@ -245,35 +246,61 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
         .with(Method::Pickup, pickup))
 }
 
-/// SIGINT and SIGTERM.
+/// What SIGHUP reads again: certificates and the log's level.
+struct Reload {
+    file: std::path::PathBuf,
+    tls: [ServerTls; 2],
+    log: Level,
+}
+
+impl Reload {
+    /// Anything that is wrong with the new files leaves the old state as it is.
+    fn run(&self) -> Result<()> {
+        let config = Config::load(&self.file)?;
+        let certificate = ServerCertificate::load(&config.tls.certificate, &config.tls.key)?;
+        self.log.set(&config.server.log)?;
+        self.tls.iter().try_for_each(|tls| tls.replace(&certificate))?;
+        Ok(())
+    }
+}
+
+/// SIGINT and SIGTERM end the server, SIGHUP reloads.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup: signal(SignalKind::hangup())? })
     }
 
-    async fn first(mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+    /// Reloads as often as it is told to; ready when the server has to stop.
+    async fn last(mut self, reload: &Reload) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => match reload.run() {
+                    Ok(()) => tracing::info!("certificates and log level are read again"),
+                    Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
+                },
+            }
         }
     }
 }
 
 /// `sealpost serve`.
 pub async fn run(config: &Config) -> Result<()> {
-    crate::log::start(&config.server.log)?;
+    let log = crate::log::start(&config.server.log)?;
     let demonstration = config.file.with_file_name(crate::quickstart::SAMPLE).exists();
     if demonstration {
         crate::quickstart::must_be_loopback(config)?;
     }
     let opened = crate::instance::Opened::open(config, crate::instance::Mode::Serve).await?;
     let instance = Instance::start(config, opened).await?;
-    let bound = bind(config.clone(), instance, None).await?;
+    let bound = bind(config.clone(), instance, log, None).await?;
     for (word, addr) in &bound.addresses {
         tracing::info!(protocol = word, %addr, "listening");
     }

@@ -115,10 +115,10 @@ pub async fn run(args: Args) -> Result<()> {
     match make(&file, &plan, &mut made).await {
         Ok(()) => tell(&file, &plan),
         Err(error) => match made.remove() {
-            Ok(()) => Err(error.context("nothing was made, since a step failed; put that right and run init again")),
-            Err(left) => Err(error.context(format!(
-                "a step failed and not all that was made could be removed; remove {left}, put the cause right and run init again"
-            ))),
+            Ok(()) => bail!("{error:#}; nothing was made, so put that right and run init again"),
+            Err(left) => bail!(
+                "{error:#}; not all that was made could be removed, so put that right, remove {left} and run init again"
+            ),
         },
     }
 }

@@ -18,6 +18,14 @@ if (files && hint) {
   });
 }
 
+// What the page shows of the message goes after 20 idle minutes (S33); the reader's own words stay.
+const page = document.querySelector('[data-idle]');
+if (page) {
+  setTimeout(() => {
+    for (const part of page.querySelectorAll('[data-content]')) part.remove();
+  }, Number(page.dataset.idle) * 1000);
+}
+
 // One press sends once.
 for (const form of document.querySelectorAll('form[data-once]')) {
   form.addEventListener('submit', () => {

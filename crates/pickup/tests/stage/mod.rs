@@ -61,7 +61,9 @@ impl Courier for Outside {
             let bytes = batch.message.read(0..u64::MAX).await.expect("readable");
             let mut out = Vec::new();
             for job in &batch.jobs {
-                let outcome = if notice {
+                let outcome = if notice && job.recipient.local() == "nobody" {
+                    Outcome::Rejected { reason: Reason::RecipientRejected, evidence: Evidence::default() }
+                } else if notice {
                     self.0.lock().expect("whole").push((job.recipient.to_string(), bytes.clone()));
                     Outcome::Delivered { grade: Grade::Clear, evidence: Evidence::default() }
                 } else {

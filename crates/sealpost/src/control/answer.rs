@@ -55,7 +55,13 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         }
         Act::PickupList => pickup_list(instance, peer).await,
         Act::PickupExpire { id, reason } => pickup_expire(instance, peer, &id, &reason).await,
-        Act::LogList { limit, detail, verb } => log_list(instance, peer, limit, detail, verb).await,
+        Act::LogList { server: true, .. } if peer.tenant.is_some() => {
+            bail!("the server's own log belongs to whoever runs the host; leave --as out")
+        }
+        Act::LogList { limit, detail, verb, server } => {
+            let log = if server { sealpost_audit::instance() } else { tenant(instance, peer).await? };
+            log_list(instance, peer, log, limit, detail, verb).await
+        }
     }
 }
 
@@ -165,6 +171,7 @@ async fn queue_list(instance: &Instance, peer: &Peer) -> Result<Reply> {
 async fn log_list(
     instance: &Instance,
     peer: &Peer,
+    log: TenantId,
     limit: usize,
     detail: bool,
     verb: Option<String>,
@@ -173,9 +180,8 @@ async fn log_list(
         Some(word) => Some(Verb::parse(&word).with_context(|| format!("the log knows no act called {word}"))?),
         None => None,
     };
-    let tenant = tenant(instance, peer).await?;
     let filter = Filter { limit, verb, ..Filter::default() };
-    let page = instance.audit.list(&peer.caller, peer.roles, tenant, &filter).await?;
+    let page = instance.audit.list(&peer.caller, peer.roles, log, &filter).await?;
     let (mut rows, mut text) = (Vec::new(), String::new());
     for mut r in page.records.into_iter().rev() {
         if !detail {

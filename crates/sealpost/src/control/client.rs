@@ -52,6 +52,9 @@ pub enum Command {
         /// With what is sealed (addresses, remarks).
         #[arg(long)]
         detail: bool,
+        /// The server's own log instead: the host's commands, logins under names that nobody has.
+        #[arg(long)]
+        server: bool,
     },
 }
 
@@ -203,11 +206,13 @@ pub async fn run(command: Command) -> Result<ExitCode> {
     let config = how.which.load()?;
     let path = config.control_socket();
     let mut stream = UnixStream::connect(&path).with_context(|| {
-        format!(
-            "no server answers at {}; start it with `sealpost serve --config {}`",
-            path.display(),
-            config.file.display()
-        )
+        let folder = config.file.with_file_name("");
+        let start = if folder.join(crate::quickstart::SAMPLE).exists() {
+            format!("sealpost quickstart --data {}", folder.display())
+        } else {
+            format!("sealpost serve --config {}", config.file.display())
+        };
+        format!("no server answers at {}; start it with `{start}`", path.display())
     })?;
     let mut bytes = serde_json::to_vec(&Request { sign_in, act })?;
     bytes.push(b'\n');
@@ -245,7 +250,7 @@ impl Command {
     fn act(self, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Act> {
         Ok(match self {
             Self::Status { .. } => Act::Status,
-            Self::Log { limit, verb, detail, .. } => Act::LogList { limit, detail, verb },
+            Self::Log { limit, verb, detail, server, .. } => Act::LogList { limit, detail, verb, server },
             Self::User { command } => match command {
                 User::List { .. } => Act::UserList,
                 User::Add { address, name, role, app_password, .. } => Act::UserAdd {

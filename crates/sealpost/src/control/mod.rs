@@ -70,7 +70,7 @@ pub enum Act {
     /// Ends a waiting message.
     PickupExpire { id: String, reason: String },
     /// The log, newest first.
-    LogList { limit: usize, detail: bool, verb: Option<String> },
+    LogList { limit: usize, detail: bool, verb: Option<String>, server: bool },
 }
 
 impl Act {
@@ -193,8 +193,13 @@ async fn answer(instance: &Instance, uid: u32, request: Request) -> Result<Reply
     let log = peer.tenant.unwrap_or_else(sealpost_audit::instance);
     if let Err(denied) = decide::command(peer.roles, command) {
         instance.audit.refusal(draft(log).refused().reason(denied.reason.name())).await?;
-        let hint = if peer.tenant.is_none() { " Sign in with --as ADDRESS." } else { "" };
-        return Ok(Reply::Refused(format!("{denied}{hint}")));
+        let words = if peer.tenant.is_none() {
+            let roles: Vec<&str> = command.roles().iter().map(|r| r.word()).collect();
+            format!("This needs a person: sign in with --as ADDRESS ({}).", roles.join(", "))
+        } else {
+            denied.to_string()
+        };
+        return Ok(Reply::Refused(words));
     }
     instance.audit.record(draft(log)).await?;
     answer::answer(instance, &peer, request.act).await

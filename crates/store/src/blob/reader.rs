@@ -63,7 +63,9 @@ impl BlobReader {
     pub fn read_all(&mut self) -> Result<Vec<u8>> {
         // An empty blob has a chunk too, and it may be damaged.
         self.chunk(self.row.chunks() - 1)?;
-        self.read_at(0, usize::try_from(self.row.size).unwrap_or(usize::MAX))
+        let all = self.read_at(0, usize::try_from(self.row.size).unwrap_or(usize::MAX))?;
+        self.stored_right()?;
+        Ok(all)
     }
 
     /// Opens every chunk and keeps none; also holds the sealed length against the row's.
@@ -71,6 +73,11 @@ impl BlobReader {
         for number in 0..self.row.chunks() {
             self.chunk(number)?;
         }
+        self.stored_right()
+    }
+
+    /// Holds the sealed length against the row's, once all was read.
+    fn stored_right(&self) -> Result<()> {
         let stored = match (&self.row.place, &self.index) {
             (Place::Row(body), _) => body.len() as u64,
             (Place::Pack { .. }, Some(index)) => index.iter().map(|place| u64::from(place.length)).sum(),

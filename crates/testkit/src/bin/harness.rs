@@ -38,6 +38,9 @@ enum Harness {
         /// At the soak's size
         #[arg(long)]
         full: bool,
+        /// So many changes
+        #[arg(long, default_value_t = 60)]
+        changes: u32,
     },
     /// Does mbsync get back what it put in?
     Mbsync {
@@ -113,7 +116,7 @@ fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> 
             kill::run(program, if *full { kill::Size::FULL } else { kill::Size::SMALL }, dice)
         }
         Harness::Markers { full } => markers::run(program, if *full { 300 } else { 2 }, dice),
-        Harness::Flips { full } => flips::run(program, if *full { 3_000 } else { 60 }, dice),
+        Harness::Flips { full, changes } => flips::run(program, if *full { 3_000 } else { *changes }, dice),
         Harness::Mbsync { full } => mbsync::run(program, if *full { 10_000 } else { 1_000 }, dice),
         Harness::Code { full } => code::run(program, if *full { 5_000 } else { 200 }, dice),
         Harness::Peers { .. } => peers::run(program, dice),

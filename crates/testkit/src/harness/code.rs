@@ -113,14 +113,18 @@ fn sent_page(server: &Server, to: &str) -> Result<String> {
 
 /// The token of the newest notice to an address.
 pub fn link(server: &Server, to: &str) -> Result<Option<String>> {
+    let all = notices(server, to)?;
+    let text = all.last().and_then(|notice| notice["text"].as_str()).unwrap_or_default();
+    Ok(text.lines().find_map(|line| line.split_once("/pickup/")).map(|(_, token)| token.trim().to_owned()))
+}
+
+/// What the outside world's inbox of an address holds.
+pub fn notices(server: &Server, to: &str) -> Result<Vec<Value>> {
     let outside = server.listener("outside")?;
     let trust = server.ready().outside.starts_with("https").then(|| server.trust());
     let page = Browser::new(outside, trust).get(&format!("/outside.json?to={to}"))?;
     let list: Value = serde_json::from_str(&page.body).with_context(|| page.body.clone())?;
-    let text = list.as_array().and_then(|list| list.last()?["text"].as_str()).unwrap_or_default();
-    let token =
-        text.lines().find_map(|line| line.split_once("/pickup/")).map(|(_, token)| token.trim().to_owned());
-    Ok(token)
+    Ok(list.as_array().cloned().unwrap_or_default())
 }
 
 /// The code in alice's receipt for an address.

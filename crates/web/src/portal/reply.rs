@@ -83,7 +83,14 @@ async fn take(mut cx: Cx, all: bool) -> Result<Answer, Problem> {
     let outcome = match &cx.visitor {
         Visitor::Opened(_, opened) => deliver(&cx, opened, all, &text, &mut upload).await?,
         _ => {
-            return form(&cx, StatusCode::UNAUTHORIZED, all, text, Some(cx.w("reply.idle").to_owned()), false);
+            return form(
+                &cx,
+                StatusCode::UNAUTHORIZED,
+                all,
+                text,
+                Some(cx.w("reply.idle").to_owned()),
+                false,
+            );
         }
     };
     let limit = cx.lang.size(REPLY_LIMIT);
