@@ -14,7 +14,7 @@ use crate::{fuzz, harness, packages, shell};
 /// What `soak` takes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// One of kill, markers, flips, mbsync, fuzz; all of them without a name
+    /// Which one; all of them without a name
     #[arg(value_parser = NAMES)]
     name: Option<String>,
     /// How long one harness repeats itself, each time with a new seed
@@ -22,7 +22,8 @@ pub struct Args {
     minutes: Option<u32>,
 }
 
-const NAMES: [&str; 5] = ["kill", "markers", "flips", "mbsync", "fuzz"];
+const NAMES: [&str; 9] =
+    ["kill", "markers", "flips", "yesterday", "death", "code", "peers", "mbsync", "fuzz"];
 
 /// Runs what was asked for and writes each result, a failure too.
 pub fn run(args: &Args) -> Result<()> {

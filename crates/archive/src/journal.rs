@@ -127,10 +127,13 @@ impl Archive {
         tenant
             .verify_mac("journal", id, 1, &row.covered().each_ref().map(|p| p.as_slice()), &row.mac)
             .map_err(|_| Error::Corrupt { id, what: "its plain columns" })?;
-        let life = self.keys.ring().key(row.life).ok_or(Error::Corrupt { id, what: "its life key is gone" })?;
+        let life =
+            self.keys.ring().key(row.life).ok_or(Error::Corrupt { id, what: "its life key is gone" })?;
         let corrupt = |what| move |_| Error::Corrupt { id, what };
-        let key = life.unwrap(&aad(row.tenant, row.id, "wrapped"), &row.wrapped).map_err(corrupt("wrapped"))?;
-        let plain = life.open(&aad(row.tenant, row.id, "envelope"), &row.envelope).map_err(corrupt("envelope"))?;
+        let key =
+            life.unwrap(&aad(row.tenant, row.id, "wrapped"), &row.wrapped).map_err(corrupt("wrapped"))?;
+        let plain =
+            life.open(&aad(row.tenant, row.id, "envelope"), &row.envelope).map_err(corrupt("envelope"))?;
         let envelope =
             postcard::from_bytes(&plain).map_err(|_| Error::Corrupt { id, what: "the envelope's format" })?;
         Ok((key, envelope))

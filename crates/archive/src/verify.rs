@@ -57,7 +57,8 @@ pub async fn run(store: &Store, archive: &Archive, mut seen: impl FnMut(BlobId))
                 }
             };
             if !archive.hangs_on_its_day(&row).await? {
-                let what = "the key of its day is missing, or is another than the one that it hangs on".to_owned();
+                let what =
+                    "the key of its day is missing, or is another than the one that it hangs on".to_owned();
                 report.faults.push(fault("journal_key", what));
             }
             let blob = row.blob;

@@ -9,7 +9,7 @@ use sealpost_crypto::{Key, Random, sha256};
 use sealpost_model::{BlobId, Id, JournalId, ManualClock, SubmissionId, TenantId, Time};
 use sealpost_store::keys::{Keys, Master};
 use sealpost_store::ring::Ring;
-use sealpost_store::{Options, Scope, Store, Sql, params, sql};
+use sealpost_store::{Options, Scope, Sql, Store, params, sql};
 
 sql! {
     ADD_TENANT = "UPDATE journal SET tenant = tenant + ?2 WHERE id = ?1";
@@ -132,7 +132,9 @@ async fn what_is_written_verifies_and_opens() {
         last = Some(world.keep_as(of, day, body.as_bytes(), &envelope(body.as_bytes())).await);
     }
     let mut bodies = std::collections::BTreeSet::new();
-    let report = verify::run(&world.store, &world.archive, |blob| drop(bodies.insert(blob)));
+    let report = verify::run(&world.store, &world.archive, |blob| {
+        bodies.insert(blob);
+    });
     let report = report.await.expect("looks");
     assert_eq!((report.rows, report.faults.len()), (450, 0), "{:?}", report.faults);
     assert_eq!(report.bytes, (0..450).map(|n| format!("Subject: {n}\r\n\r\n").len() as u64).sum::<u64>());
@@ -147,7 +149,9 @@ async fn what_is_written_verifies_and_opens() {
     assert_eq!(body, b"Subject: 449\r\n\r\n");
 
     let (id, none) = (row.id, JournalId::from_raw(row.id.raw() + 10_000));
-    let there = world.store.read(move |tx| Ok::<_, sealpost_store::Error>([journal::exists(tx, id)?, journal::exists(tx, none)?]));
+    let there = world.store.read(move |tx| {
+        Ok::<_, sealpost_store::Error>([journal::exists(tx, id)?, journal::exists(tx, none)?])
+    });
     assert_eq!(there.await.expect("reads"), [true, false]);
 }
 
@@ -156,7 +160,8 @@ async fn who_wrote_to_whom_lies_sealed() {
     let world = World::new().await;
     world.keep().await;
     let data = world.folder.path().join("data");
-    let bytes = ["store.db", "store.db-wal"].map(|file| std::fs::read(data.join(file)).expect("reads")).concat();
+    let bytes =
+        ["store.db", "store.db-wal"].map(|file| std::fs::read(data.join(file)).expect("reads")).concat();
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
     assert!(holds(b"journal"), "what is plain is found by this search");
     assert!(!holds(b"clinic") && !holds(b"hidden") && !holds(b"well"));
@@ -246,7 +251,9 @@ async fn a_body_that_is_gone_or_another_one_is_named() {
     // S22: the hash is that of the body as it came.
     let received = Time::from_seconds(1_795_300_822);
     let world = World::new().await;
-    let row = world.keep_as(tenant(1), received, b"Another body, its size is the same", &envelope(BODY_BYTES)).await;
+    let row = world
+        .keep_as(tenant(1), received, b"Another body, its size is the same", &envelope(BODY_BYTES))
+        .await;
     assert!(only_fault(&world.verify().await, row.id.raw()).contains("hash"));
 }
 

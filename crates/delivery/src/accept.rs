@@ -5,10 +5,15 @@ use sealpost_audit::Verb;
 use sealpost_crypto::Aad;
 use sealpost_mailbox::insert_entry;
 use sealpost_model::{
-    AccountId, Address, Flags, Id, JournalId, LedgerId, LifeKeyId, QueueId, ReversePath, SubmissionId, TenantId,
+    AccountId, Address, Flags, Id, JournalId, LedgerId, LifeKeyId, QueueId, ReversePath, SubmissionId,
+    TenantId,
 };
 use sealpost_policy::{DomainPolicy, Grade, Method, Plan, Reason, RecipientFacts, decide};
-use sealpost_store::{BlobRef, Durable, Scope, Topic, Tx, keys::{Root, TenantKeys}, params};
+use sealpost_store::{
+    BlobRef, Durable, Scope, Topic, Tx,
+    keys::{Root, TenantKeys},
+    params,
+};
 
 use crate::body::Arrived;
 use crate::ledger::{Detail, State};
@@ -124,7 +129,9 @@ impl Delivery {
         let mut entries = Vec::new();
         for p in &planned {
             if let (Rcpt::Here { account, .. }, [Method::Mailbox]) = (p.rcpt, &p.plan.methods[..]) {
-                entries.push(self.inner.mailboxes.seal_entry(&arrived.uploaded, account, None, flags, now).await?);
+                entries.push(
+                    self.inner.mailboxes.seal_entry(&arrived.uploaded, account, None, flags, now).await?,
+                );
             }
         }
         let twin = match twin {
@@ -202,7 +209,17 @@ impl Delivery {
                 tx.execute(
                     &schema::INSERT_LEDGER,
                     params![
-                        *ledger, tenant, id, sender, kind, method, *state as i64, reason.name(), size, now, detail,
+                        *ledger,
+                        tenant,
+                        id,
+                        sender,
+                        kind,
+                        method,
+                        *state as i64,
+                        reason.name(),
+                        size,
+                        now,
+                        detail,
                         mac
                     ],
                 )?;
@@ -225,7 +242,12 @@ impl Delivery {
     }
 
     /// Authorship and loops, before anything is planned.
-    async fn check_message(&self, origin: Origin, from: &ReversePath, arrived: &Arrived) -> Result<(), Refused> {
+    async fn check_message(
+        &self,
+        origin: Origin,
+        from: &ReversePath,
+        arrived: &Arrived,
+    ) -> Result<(), Refused> {
         if arrived.hops > sealpost_message::headers::MAX_HOPS {
             return Err(Reason::MailLoop.into());
         }
@@ -246,7 +268,9 @@ impl Delivery {
             }
         }
         match from.address() {
-            Some(from) if !self.inner.identity.owns(person, from).await? => Err(Reason::SenderNotOwned.into()),
+            Some(from) if !self.inner.identity.owns(person, from).await? => {
+                Err(Reason::SenderNotOwned.into())
+            }
             _ => Ok(()),
         }
     }

@@ -112,7 +112,9 @@ impl Incoming {
         let (header, rest) = held.split_at(end);
         let head = head::read(header, self.arrival.origin, &self.id, &self.date)?;
         if matches!(self.arrival.origin, Origin::Inbound { .. }) {
-            self.upload.write(headers::field("Return-Path", &format!("<{}>", self.arrival.return_path)).as_bytes()).await?;
+            self.upload
+                .write(headers::field("Return-Path", &format!("<{}>", self.arrival.return_path)).as_bytes())
+                .await?;
         }
         self.upload.write(self.arrival.trace.as_bytes()).await?;
         self.upload.write(head.added.as_bytes()).await?;

@@ -3,7 +3,9 @@
 use std::pin::Pin;
 
 use sealpost_mailbox::MessageReader;
-use sealpost_model::{AccountId, Address, LedgerId, PersonId, QueueId, ReversePath, SubmissionId, TenantId, Time};
+use sealpost_model::{
+    AccountId, Address, LedgerId, PersonId, QueueId, ReversePath, SubmissionId, TenantId, Time,
+};
 use sealpost_policy::{Grade, Method, Reason};
 
 use crate::{Facts, Kind};
@@ -66,7 +68,13 @@ impl Batch {
     /// The same message for some of its recipients.
     #[must_use]
     pub fn with_jobs(&self, jobs: Vec<Job>) -> Self {
-        Self { from: self.from.clone(), facts: self.facts.clone(), message: self.message.clone(), jobs, ..*self }
+        Self {
+            from: self.from.clone(),
+            facts: self.facts.clone(),
+            message: self.message.clone(),
+            jobs,
+            ..*self
+        }
     }
 }
 

@@ -61,8 +61,14 @@ pub(crate) struct Head {
 /// [`Reason::TagInvalid`]: the sender relies on what they asked for.
 pub(crate) fn read(header: &[u8], origin: Origin, id: &str, date: &str) -> Result<Head, Reason> {
     let own = matches!(origin, Origin::Submission { .. });
-    let mut head =
-        Head { facts: Facts::default(), edits: Vec::new(), added: String::new(), hops: 0, from_fields: 0, senders: Vec::new() };
+    let mut head = Head {
+        facts: Facts::default(),
+        edits: Vec::new(),
+        added: String::new(),
+        hops: 0,
+        from_fields: 0,
+        senders: Vec::new(),
+    };
     if own {
         head.facts.tags = asked(header)?;
     }
@@ -154,7 +160,8 @@ mod tests {
     }
 
     fn shown(header: &str, origin: Origin) -> (Head, String) {
-        let head = read(header.as_bytes(), origin, "<id@here>", "Sun, 22 Nov 2026 02:00:22 +0000").expect("read");
+        let head =
+            read(header.as_bytes(), origin, "<id@here>", "Sun, 22 Nov 2026 02:00:22 +0000").expect("read");
         let (mut out, mut at) = (head.added.clone(), 0);
         for (range, instead) in &head.edits {
             out.push_str(&header[at..range.start]);
@@ -178,7 +185,8 @@ mod tests {
     #[test]
     fn what_comes_from_outside_asks_for_nothing() {
         let inbound = Origin::Inbound { tenant: TenantId::from_raw(1) };
-        let header = "Subject: [secure] x\r\nX-Sealpost-Method: pickup\r\nReturn-Path: <e@f>\r\nBcc: h@i.j\r\n\r\n";
+        let header =
+            "Subject: [secure] x\r\nX-Sealpost-Method: pickup\r\nReturn-Path: <e@f>\r\nBcc: h@i.j\r\n\r\n";
         let (head, out) = shown(header, inbound);
         assert!(head.facts.tags == Tags::default());
         assert_eq!(out, "Subject: [secure] x\r\nBcc: h@i.j\r\n\r\n");

@@ -64,7 +64,8 @@ async fn submissions(look: &mut Inspection<'_>) -> Result<(), Error> {
             let Some(keys) = look.tenant(tenant, "submission", id).await else { continue };
             let detail = keys.open(&row.bound.aad(tenant, id), &row.detail).ok();
             if detail.and_then(|plain| SubmissionDetail::open(&plain)).is_none() {
-                let why = "it does not open: it, or one of account, person, kind, accepted and blob, was changed";
+                let why =
+                    "it does not open: it, or one of account, person, kind, accepted and blob, was changed";
                 look.fault("submission", id, "detail", why);
             }
             let Some(life) = row.life else {
@@ -119,7 +120,12 @@ async fn queue(look: &mut Inspection<'_>) -> Result<(), Error> {
                 look.fault("queue", row.id, "mac", "a column that says where the message may go was changed");
             }
             if !matches!(state, 0 | 1) {
-                look.fault("queue", row.id, "state", "it is no state, so that the message would wait for ever");
+                look.fault(
+                    "queue",
+                    row.id,
+                    "state",
+                    "it is no state, so that the message would wait for ever",
+                );
             }
             missing(look, &row).await?;
         }

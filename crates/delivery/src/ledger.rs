@@ -59,7 +59,12 @@ impl Detail {
         keys.seal(Root::Records, &aad(tenant, id), &plain)
     }
 
-    pub(crate) fn open(keys: &TenantKeys, tenant: TenantId, id: LedgerId, sealed: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn open(
+        keys: &TenantKeys,
+        tenant: TenantId,
+        id: LedgerId,
+        sealed: &[u8],
+    ) -> Result<Self, Error> {
         let plain = keys.open(&aad(tenant, id), sealed)?;
         postcard::from_bytes(&plain).map_err(|_| Error::Corrupt { what: "ledger", id: id.raw() })
     }
@@ -134,7 +139,10 @@ pub(crate) fn raw(r: &Row<'_>) -> Result<RawRow, sealpost_store::Error> {
 }
 
 /// The rows of one message.
-pub(crate) fn of_submission(tx: &ReadTx, submission: SubmissionId) -> Result<Vec<RawRow>, sealpost_store::Error> {
+pub(crate) fn of_submission(
+    tx: &ReadTx,
+    submission: SubmissionId,
+) -> Result<Vec<RawRow>, sealpost_store::Error> {
     tx.rows(&schema::LEDGER_OF, params![submission], raw)
 }
 
@@ -145,7 +153,8 @@ impl Delivery {
         if marks.mac(&keys)[..] != mac[..] {
             return Err(Error::Corrupt { what: "ledger", id: row.id.raw() });
         }
-        let Detail { recipient, sender, message_id, evidence } = Detail::open(&keys, row.tenant, row.id, &sealed)?;
+        let Detail { recipient, sender, message_id, evidence } =
+            Detail::open(&keys, row.tenant, row.id, &sealed)?;
         Ok(LedgerRow { recipient, sender, message_id, evidence, ..row })
     }
 

@@ -18,9 +18,9 @@ mod bounce;
 mod courier;
 mod error;
 mod head;
-mod local;
 mod inspect;
 mod ledger;
+mod local;
 mod marks;
 mod queue;
 mod recipient;
@@ -44,13 +44,13 @@ pub use courier::{Batch, Courier, Couriers, Evidence, Future, Job, Outcome};
 pub use error::{Error, Refused};
 pub use head::{Facts, Tags};
 pub use inspect::{has_ledger, inspect};
-pub use local::LocalCourier;
 pub use ledger::{LedgerRow, State};
+pub use local::LocalCourier;
+pub use queue::{Queued, doom};
 pub use recipient::Rcpt;
 pub use schema::{COVERAGE, SCHEMA};
-pub use sent::{Sent, SentRecipient};
-pub use queue::{Queued, doom};
 pub use sealpost_mailbox::{MessageReader, Summary};
+pub use sent::{Sent, SentRecipient};
 pub use submission::{Accepted, Kind, Origin, Submission};
 
 /// Delivery. Cheap to clone.
@@ -121,7 +121,17 @@ impl Delivery {
     pub fn new(ground: Ground, options: Options) -> Self {
         let Ground { store, keys, audit, identity, archive, mailboxes, clock, random } = ground;
         Self {
-            inner: Arc::new(Inner { store, keys, audit, identity, archive, mailboxes, clock, random, options }),
+            inner: Arc::new(Inner {
+                store,
+                keys,
+                audit,
+                identity,
+                archive,
+                mailboxes,
+                clock,
+                random,
+                options,
+            }),
         }
     }
 

@@ -1,6 +1,8 @@
 //! MACs of rows: what carries security in the queue and what is evidence in the ledger.
 
-use sealpost_model::{AccountId, BlobId, Id, LedgerId, LifeKeyId, PersonId, QueueId, SubmissionId, TenantId, Time};
+use sealpost_model::{
+    AccountId, BlobId, Id, LedgerId, LifeKeyId, PersonId, QueueId, SubmissionId, TenantId, Time,
+};
 use sealpost_policy::{Grade, Method};
 use sealpost_store::{ReadTx, Row, keys::TenantKeys, params};
 

@@ -139,9 +139,10 @@ impl Delivery {
             let (end, then) = match row.method {
                 // What is to wait here is never given up: what fails then is ours.
                 Method::Pickup => return Next::Again(now.plus(backoff(row.attempt))),
-                Method::Smtp if row.pickup => {
-                    (accepted.plus(options.pickup_after), Next::Switch(Method::Pickup, Reason::TransportUnreachable))
-                }
+                Method::Smtp if row.pickup => (
+                    accepted.plus(options.pickup_after),
+                    Next::Switch(Method::Pickup, Reason::TransportUnreachable),
+                ),
                 _ => (accepted.plus(options.notice_life), Next::Done(State::Failed)),
             };
             // The last try is at the very end.
@@ -353,8 +354,7 @@ fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::
         }
     };
     let method = if state == State::Waiting { Method::Pickup } else { method };
-    let change =
-        Change { method: Some(method), state, reason: Some(s.reason.name()), grade: s.grade, now };
+    let change = Change { method: Some(method), state, reason: Some(s.reason.name()), grade: s.grade, now };
     let mac = marks::changed(tx, &s.keys, s.row.ledger, &change)?;
     tx.execute(
         &schema::UPDATE_LEDGER,

@@ -41,7 +41,11 @@ impl Delivery {
     ///
     /// # Errors
     /// [`Reason::RelayDenied`], [`Reason::NoSuchAddress`], [`Reason::AddressRefused`], [`Reason::MailboxFull`].
-    pub async fn check_recipient(&self, signed_in: Option<TenantId>, address: &Address) -> Result<Rcpt, Refused> {
+    pub async fn check_recipient(
+        &self,
+        signed_in: Option<TenantId>,
+        address: &Address,
+    ) -> Result<Rcpt, Refused> {
         let rcpt = self.resolve(signed_in, address).await?;
         if let Rcpt::Here { account, .. } = rcpt
             && !self.inner.mailboxes.has_room(account, 1).await?

@@ -22,7 +22,10 @@ pub const COVERAGE: &[Coverage] = &[
         by: "row MAC over where the message may go, held before each attempt; when it is tried next is not covered; a \
              removed row is not seen here, its ledger row says queued for ever",
     },
-    Coverage { table: "doomed", by: "row MAC: no key dies unless the server decided it" },
+    Coverage {
+        table: "doomed",
+        by: "row MAC: no key dies unless the server decided it; a removed row is not seen, and its key lives on",
+    },
 ];
 
 const STEPS: &[&str] = &[

@@ -10,7 +10,7 @@ use sealpost_mailbox::{MessageReader, Summary};
 use sealpost_model::{Actor, Address, Client, Id, LifeKeyId, QueueId, ReversePath, SubmissionId};
 use sealpost_policy::Reason;
 use sealpost_store::{Row, Topic, params};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::accept::{SubmissionDetail, submission_aad};
 use crate::ledger::Detail;
@@ -63,7 +63,8 @@ impl Delivery {
         let slots = Arc::new(Semaphore::new(BATCHES));
         let couriers = Arc::new(couriers);
         // A task of its own: a queue that is never empty must not keep keys alive.
-        let reaper = tokio::spawn(self.clone().reap());
+        let (end, ended) = oneshot::channel();
+        let reaper = tokio::spawn(self.clone().reap(ended));
         tokio::pin!(stop);
         loop {
             let claimed = match self.claim().await {
@@ -107,17 +108,23 @@ impl Delivery {
                 });
             }
         }
-        reaper.abort();
+        // What it has begun it ends: a destruction that is cut off would stay open in the log.
+        drop(end);
+        let _ = reaper.await;
         // Every slot back means that nothing is under way.
         let all = u32::try_from(BATCHES).unwrap_or(u32::MAX);
         let _ = slots.acquire_many(all).await;
         Ok(())
     }
 
-    async fn reap(self) {
+    /// Destroys what is doomed, until the other end of `ended` goes.
+    async fn reap(self, mut ended: oneshot::Receiver<()>) {
         let mut tick = tokio::time::interval(REAP);
         loop {
-            tick.tick().await;
+            tokio::select! {
+                _ = &mut ended => return,
+                _ = tick.tick() => {}
+            }
             if let Err(error) = self.destroy_doomed().await {
                 tracing::error!(%error, "keys whose end is decided live on; trying again");
             }
@@ -131,7 +138,10 @@ impl Delivery {
         let (rows, changed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_ours(&keys));
         for row in changed {
             // It stays where it is and nothing is sent for it: somebody changed where it may go.
-            tracing::error!(queue = row.id.raw(), "a row of the queue was changed or damaged; `sealpost check` says more");
+            tracing::error!(
+                queue = row.id.raw(),
+                "a row of the queue was changed or damaged; `sealpost check` says more"
+            );
         }
         let Some(first) = rows.first().cloned() else { return Ok(()) };
         let draft = self
@@ -203,7 +213,8 @@ impl Delivery {
         let summary: Summary = postcard::from_bytes(&summary).map_err(|_| corrupt())?;
         let plain = keys.open(&row.bound.aad(tenant, id), &row.detail)?;
         let detail = SubmissionDetail::open(&plain).ok_or_else(corrupt)?;
-        let message = MessageReader::open(self.inner.store.clone(), row.bound.blob, key, Arc::new(summary)).await?;
+        let message =
+            MessageReader::open(self.inner.store.clone(), row.bound.blob, key, Arc::new(summary)).await?;
         let jobs = rows
             .iter()
             .zip(details)

@@ -198,6 +198,30 @@ fn frames(wire: &[u8], step: usize) -> Vec<Vec<u8>> {
     found
 }
 
+/// What nests, repeats, and counts.
+const WORDS: [&str; 20] = [
+    "(",
+    "(",
+    "(",
+    ")",
+    " ",
+    "NOT ",
+    "OR ",
+    "ALL",
+    "SEEN ",
+    "1:*",
+    ",",
+    "4294967295",
+    "{3+}\r\n",
+    "{99}\r\n",
+    "\"",
+    "BODY[",
+    "]",
+    "1.",
+    "HEADER.FIELDS (a)",
+    "<0.1>",
+];
+
 proptest! {
     #[test]
     fn commands_come_back(verb in verb(), step in 1usize..40) {
@@ -221,6 +245,13 @@ proptest! {
             let again = parse(&printed).map_err(|e| TestCaseError::fail(format!("{e}: {}", printed.escape_ascii())))?;
             prop_assert_eq!(format!("{command:?}"), format!("{again:?}"));
         }
+    }
+
+    #[test]
+    fn no_words_make_it_panic(words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..300)) {
+        let _ = parse(words.concat().as_bytes());
+        let _ = parse(format!("a SEARCH {}", words.concat()).as_bytes());
+        let _ = parse(format!("a FETCH {}", words.concat()).as_bytes());
     }
 
     #[test]

@@ -166,7 +166,7 @@ async fn a_large_message_comes_back_byte_for_byte_in_whole_and_in_ranges() {
         assert_eq!(world::hear(&mut wire).await, "b OK FETCH completed");
     }
     // Ten pieces of it in one line: more than is read ahead.
-    let items = vec!["BODY.PEEK[]"; 10].join(" ");
+    let items = ["BODY.PEEK[]"; 10].join(" ");
     say(&mut wire, &format!("c FETCH 1 ({items})\r\n")).await;
     let mut got = vec![0; 10 * whole];
     wire.read_exact(&mut got).await.expect("is read");

@@ -95,11 +95,7 @@ impl Mailboxes {
     /// # Errors
     /// The store's.
     pub async fn account_of(&self, person: PersonId) -> Result<Option<AccountId>, Error> {
-        Ok(self
-            .inner
-            .store
-            .read(move |tx| tx.row(&schema::ACCOUNT_OF, params![person], |r| r.id(0)))
-            .await?)
+        Ok(self.inner.store.read(move |tx| tx.row(&schema::ACCOUNT_OF, params![person], |r| r.id(0))).await?)
     }
 
     /// What policy wants to know of a mailbox; grants come from the directory.
@@ -133,16 +129,16 @@ impl Mailboxes {
         if let Some(facts) = self.inner.accounts.0.read().unwrap_or_else(|e| e.into_inner()).get(&id) {
             return Ok(Arc::clone(facts));
         }
-        let (tenant, owner, life, inbox, quota, stored): (_, Option<PersonId>, LifeKeyId, _, _, Vec<u8>) = self
-            .inner
-            .store
-            .read(move |tx| {
-                tx.row(&schema::ACCOUNT, params![id], |r| {
-                    Ok((r.id(0)?, r.opt_id(1)?, r.id(2)?, r.id(3)?, r.int(4)?, r.bytes(5)?))
+        let (tenant, owner, life, inbox, quota, stored): (_, Option<PersonId>, LifeKeyId, _, _, Vec<u8>) =
+            self.inner
+                .store
+                .read(move |tx| {
+                    tx.row(&schema::ACCOUNT, params![id], |r| {
+                        Ok((r.id(0)?, r.opt_id(1)?, r.id(2)?, r.id(3)?, r.int(4)?, r.bytes(5)?))
+                    })
                 })
-            })
-            .await?
-            .ok_or(Error::NoFolder)?;
+                .await?
+                .ok_or(Error::NoFolder)?;
         let corrupt = Error::Corrupt { what: "account", id: id.raw() };
         let tenant_keys = self.inner.keys.tenant(tenant).await.map_err(|_| Error::Keys)?;
         if mac(&tenant_keys, id, owner, life, inbox, quota)[..] != stored[..] {

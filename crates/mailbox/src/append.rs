@@ -128,7 +128,9 @@ impl Mailboxes {
     pub async fn finish(&self, upload: Upload) -> Result<Uploaded, Error> {
         let scanned = upload.scanner.finish();
         if scanned.faults.over_limit() {
-            return Err(Error::Message("it has too many parts, too deep a nesting or too long a header".into()));
+            return Err(Error::Message(
+                "it has too many parts, too deep a nesting or too long a header".into(),
+            ));
         }
         let summary = Summary {
             envelope: scanned.envelope,
@@ -234,7 +236,9 @@ impl Mailboxes {
 pub fn insert_entry(tx: &mut Tx, new: &Delivery) -> Result<(u32, u32), Error> {
     let size = i64::try_from(new.size).unwrap_or(i64::MAX);
     let (modseq, used, quota) = tx
-        .row(&schema::NEXT_MODSEQ_GROW, params![new.account, size], |r| Ok((r.int(0)?, r.int(1)?, r.int(2)?)))?
+        .row(&schema::NEXT_MODSEQ_GROW, params![new.account, size], |r| {
+            Ok((r.int(0)?, r.int(1)?, r.int(2)?))
+        })?
         .ok_or(Error::NoFolder)?;
     if used > quota {
         return Err(Error::OverQuota);

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use std::collections::HashSet;
+
 use sealpost_audit::{Entry as AuditEntry, Verb};
 use sealpost_crypto::Aad;
 use sealpost_model::{AccountId, EntryId, Flags, FolderId, Id};
@@ -90,7 +92,10 @@ impl Mailboxes {
                             count.unseen += unseen(after) - unseen(e.flags);
                             e = Entry { flags: after, modseq, ..e };
                             let mac = facts.entry_mac(folder, &e);
-                            tx.execute(&schema::SET_FLAGS, params![folder, i64::from(*uid), after, modseq, mac])?;
+                            tx.execute(
+                                &schema::SET_FLAGS,
+                                params![folder, i64::from(*uid), after, modseq, mac],
+                            )?;
                         }
                         kept.push(e);
                     }
@@ -153,14 +158,13 @@ impl Mailboxes {
                     let modseq = grow(tx, account, bytes)?;
                     let unseen: i64 = rows.iter().map(|(e, ..)| unseen(e.flags)).sum();
                     let n = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-                    let mut uid = take_uids(tx, account, to, n, modseq, unseen)?;
+                    let first = take_uids(tx, account, to, n, modseq, unseen)?;
                     let mut pairs = Vec::with_capacity(rows.len());
-                    for (e, copy, row) in &rows {
+                    for (uid, (e, copy, row)) in (first..).zip(&rows) {
                         let placed = Entry { id: *copy, uid: narrow(uid), modseq, ..*e };
                         place_entry(tx, &facts, to, &placed)?;
                         insert_content(tx, *copy, account, row)?;
                         pairs.push((e.uid, narrow(uid)));
-                        uid += 1;
                     }
                     sealpost_audit::insert(tx, &audit)?;
                     tx.after_commit(Topic::Account(account));
@@ -205,13 +209,12 @@ impl Mailboxes {
                     }
                     touch(tx, account, from, modseq, &count)?;
                     let n = i64::try_from(moved.len()).unwrap_or(i64::MAX);
-                    let mut uid = take_uids(tx, account, to, n, modseq, -count.unseen)?;
+                    let first = take_uids(tx, account, to, n, modseq, -count.unseen)?;
                     let mut pairs = Vec::with_capacity(moved.len());
-                    for e in &moved {
+                    for (uid, e) in (first..).zip(&moved) {
                         let placed = Entry { uid: narrow(uid), modseq, ..*e };
                         place_entry(tx, &facts, to, &placed)?;
                         pairs.push((e.uid, narrow(uid)));
-                        uid += 1;
                     }
                     sealpost_audit::insert(tx, &audit)?;
                     Ok::<_, Error>(pairs)
@@ -232,8 +235,9 @@ impl Mailboxes {
         folder: FolderId,
         uids: Option<&[u32]>,
     ) -> Result<Vec<u32>, Error> {
+        let wanted: Option<HashSet<u32>> = uids.map(|uids| uids.iter().copied().collect());
         let doomed = self.open(caller, folder).await?.entries.into_iter().filter(|e| {
-            e.flags.contains(Flags::DELETED) && uids.is_none_or(|uids| uids.contains(&e.uid))
+            e.flags.contains(Flags::DELETED) && wanted.as_ref().is_none_or(|uids| uids.contains(&e.uid))
         });
         let doomed: Vec<u32> = doomed.map(|e| e.uid).collect();
         self.remove_all(caller, folder, &doomed, true).await
@@ -365,7 +369,13 @@ impl Mailboxes {
             .await
     }
 
-    fn reseal(&self, facts: &AccountFacts, id: EntryId, row: &Sealed, copy: EntryId) -> Result<Sealed, Error> {
+    fn reseal(
+        &self,
+        facts: &AccountFacts,
+        id: EntryId,
+        row: &Sealed,
+        copy: EntryId,
+    ) -> Result<Sealed, Error> {
         let key = open_key(facts, id, row)?;
         let summary = open_summary(facts, id, row)?.encode()?;
         Ok(content::seal(self, facts, copy, row.blob, &key, &summary))
@@ -449,13 +459,7 @@ fn remove(
     Ok(())
 }
 
-fn touch(
-    tx: &mut Tx,
-    account: AccountId,
-    folder: FolderId,
-    modseq: i64,
-    count: &Count,
-) -> Result<(), Error> {
+fn touch(tx: &mut Tx, account: AccountId, folder: FolderId, modseq: i64, count: &Count) -> Result<(), Error> {
     let params = params![account, folder, modseq, count.messages, count.unseen];
     if tx.execute(&schema::TOUCH_FOLDER, params)? != 1 {
         return Err(Error::NoFolder);

@@ -1,9 +1,9 @@
 //! What is sealed of a message: its summary, and the way to its body.
 
+use sealpost_audit::Verb;
 use sealpost_crypto::{Aad, Key};
 use sealpost_message::{EnvelopeFields, Span, Structure};
 use sealpost_model::{BlobId, Client, EntryId, Id};
-use sealpost_audit::Verb;
 use sealpost_store::params;
 
 use crate::account::AccountFacts;
@@ -75,20 +75,23 @@ impl Mailboxes {
         ids: &[EntryId],
     ) -> Result<Vec<(EntryId, Sealed)>, Error> {
         let (account, ids) = (facts.id, ids.to_vec());
-        Ok(self
-            .inner
+        self.inner
             .store
             .read(move |tx| {
                 let mut rows = Vec::with_capacity(ids.len());
                 for id in &ids {
                     let row = tx.row(&schema::CONTENT, params![*id, account], |r| {
-                        Ok(Sealed { blob: r.id(0)?, wrapped: r.bytes(1)?.to_vec(), summary: r.bytes(2)?.to_vec() })
+                        Ok(Sealed {
+                            blob: r.id(0)?,
+                            wrapped: r.bytes(1)?.to_vec(),
+                            summary: r.bytes(2)?.to_vec(),
+                        })
                     })?;
                     rows.extend(row.map(|row| (*id, row)));
                 }
                 Ok::<_, Error>(rows)
             })
-            .await?)
+            .await
     }
 
     pub(crate) async fn log_read(
@@ -118,7 +121,10 @@ pub(crate) fn open_summary(facts: &AccountFacts, id: EntryId, row: &Sealed) -> R
 pub(crate) fn open_key(facts: &AccountFacts, id: EntryId, row: &Sealed) -> Result<Key, Error> {
     let corrupt = Error::Corrupt { what: "content", id: id.raw() };
     // The blob's id is in the AAD: a row that was pointed at another body does not open it.
-    facts.key.unwrap(&aad(facts, id, "wrapped").with(&row.blob.raw().to_be_bytes()), &row.wrapped).map_err(|_| corrupt)
+    facts
+        .key
+        .unwrap(&aad(facts, id, "wrapped").with(&row.blob.raw().to_be_bytes()), &row.wrapped)
+        .map_err(|_| corrupt)
 }
 
 pub(crate) fn seal(

@@ -79,11 +79,8 @@ impl Mailboxes {
     pub async fn folders(&self, caller: &Caller) -> Result<Vec<Folder>, Error> {
         let facts = self.facts(caller.access.target()).await?;
         let account = facts.id;
-        let rows = self
-            .inner
-            .store
-            .read(move |tx| tx.rows(&schema::FOLDERS, params![account], raw_folder))
-            .await?;
+        let rows =
+            self.inner.store.read(move |tx| tx.rows(&schema::FOLDERS, params![account], raw_folder)).await?;
         rows.into_iter().map(|raw| self.open_folder(&facts, raw)).collect()
     }
 
@@ -233,12 +230,7 @@ impl Mailboxes {
         let facts = self.facts(caller.access.target()).await?;
         let index = folder_index(&facts, &canonical(name)?);
         let account = facts.id;
-        let id = self
-            .inner
-            .store
-            .read(move |tx| find(tx, account, &index))
-            .await?
-            .ok_or(Error::NoFolder)?;
+        let id = self.inner.store.read(move |tx| find(tx, account, &index)).await?.ok_or(Error::NoFolder)?;
         let audit = self.audit_entry(caller, Verb::FolderSubscribe, [id]).await?;
         self.inner
             .store
@@ -331,7 +323,12 @@ pub(crate) struct FolderFacts {
 impl FolderFacts {
     fn read(tx: &Tx, account: AccountId, id: FolderId) -> Result<Option<Self>, sealpost_store::Error> {
         tx.row(&schema::FOLDER_FACTS, params![account, id], |r| {
-            Ok(Self { index: r.array(0)?, special: r.int(1)?, subscribed: r.bool(2)?, uidvalidity: r.int(3)? })
+            Ok(Self {
+                index: r.array(0)?,
+                special: r.int(1)?,
+                subscribed: r.bool(2)?,
+                uidvalidity: r.int(3)?,
+            })
         })
     }
 
@@ -354,7 +351,8 @@ impl SealedFolder {
     /// old UIDs back, however soon (RFC 9051 section 2.3.1.1).
     pub(crate) fn insert(&self, tx: &mut Tx, account: AccountId) -> Result<(), sealpost_store::Error> {
         let least = self.facts.uidvalidity;
-        let uidvalidity = tx.row(&schema::NEXT_UIDVALIDITY, params![account, least], |r| r.int(0))?.unwrap_or(least);
+        let uidvalidity =
+            tx.row(&schema::NEXT_UIDVALIDITY, params![account, least], |r| r.int(0))?.unwrap_or(least);
         let facts = FolderFacts { uidvalidity, ..self.facts.clone() };
         let mac = facts.mac(&self.keys, account, self.id);
         let FolderFacts { index, special, subscribed, .. } = facts;
@@ -393,7 +391,11 @@ fn insert_missing(
     Ok(())
 }
 
-fn find(tx: &ReadTx, account: AccountId, index: &[u8; 16]) -> Result<Option<FolderId>, sealpost_store::Error> {
+fn find(
+    tx: &ReadTx,
+    account: AccountId,
+    index: &[u8; 16],
+) -> Result<Option<FolderId>, sealpost_store::Error> {
     tx.row(&schema::FOLDER_ID, params![account, index], |r| r.id(0))
 }
 

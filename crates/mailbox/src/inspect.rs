@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sealpost_model::{AccountId, BlobId, EntryId, FolderId, Id, LifeKeyId, PersonId, TenantId};
+use sealpost_model::{AccountId, BlobId, EntryId, Flags, FolderId, Id, LifeKeyId, PersonId, TenantId};
 use sealpost_store::{Error, Inspection, Row, params};
 
 use crate::account::{AccountFacts, mac};
@@ -22,6 +22,7 @@ use crate::{Entry, schema};
 pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
     let accounts = accounts(look).await?;
     let mut seen = Vec::new();
+    let mut used = HashMap::new();
     let mut folders = Vec::new();
     let mut after = i64::MIN;
     while let Some((last, page)) = look.page("folder", &schema::ALL_FOLDERS, after, RawFolder::read).await? {
@@ -34,7 +35,9 @@ pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
                 continue;
             };
             raw.check(look, facts);
-            entries(look, facts, raw.id, &mut seen).await?;
+            let flags = entries(look, facts, raw.id, &mut seen).await?;
+            let so_far = used.get(&raw.account).copied().unwrap_or(Flags::NONE);
+            used.insert(raw.account, flags.with(so_far));
             counters(look, raw.id).await?;
         }
     }
@@ -43,7 +46,7 @@ pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
     stray_content(look, &seen).await?;
     for facts in accounts.values() {
         room(look, facts.id).await?;
-        keywords(look, facts).await?;
+        keywords(look, facts, used.get(&facts.id).copied().unwrap_or(Flags::NONE)).await?;
     }
     stray_keywords(look, &accounts).await
 }
@@ -85,8 +88,12 @@ struct RawFolder {
 
 impl RawFolder {
     fn read(r: &Row<'_>) -> Result<Self, Error> {
-        let facts =
-            FolderFacts { index: r.array(2)?, special: r.int(4)?, subscribed: r.bool(5)?, uidvalidity: r.int(6)? };
+        let facts = FolderFacts {
+            index: r.array(2)?,
+            special: r.int(4)?,
+            subscribed: r.bool(5)?,
+            uidvalidity: r.int(6)?,
+        };
         Ok(Self { id: r.id(0)?, account: r.id(1)?, name: r.bytes(3)?, facts, mac: r.array(7)? })
     }
 
@@ -102,22 +109,26 @@ impl RawFolder {
     }
 }
 
-/// A folder's entries with their content, and the bodies.
+/// A folder's entries with their content, and the bodies. Answers all flags that any of them carries.
 async fn entries(
     look: &mut Inspection<'_>,
     facts: &AccountFacts,
     folder: FolderId,
     seen: &mut Vec<i64>,
-) -> Result<(), Error> {
+) -> Result<Flags, Error> {
     let account = facts.id;
-    let mut after = i64::MIN;
+    let (mut after, mut used) = (i64::MIN, Flags::NONE);
     loop {
         let from = after;
         let page = look
             .store()
-            .read(move |tx| tx.rows(&schema::INSPECT_ENTRIES, params![folder, account, from], |r| Ok((r.int(0)?, found(r)))))
+            .read(move |tx| {
+                tx.rows(&schema::INSPECT_ENTRIES, params![folder, account, from], |r| {
+                    Ok((r.int(0)?, found(r)))
+                })
+            })
             .await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
+        let Some((last, _)) = page.last() else { return Ok(used) };
         after = *last;
         look.count("entry", page.len());
         for (uid, row) in page {
@@ -127,6 +138,7 @@ async fn entries(
                 continue;
             };
             seen.push(entry.id.raw());
+            used = used.with(entry.flags);
             if facts.entry_mac(folder, &entry) != mac {
                 look.fault("entry", &place, "mac", "a column is not what was written");
             }
@@ -145,7 +157,9 @@ type Found = (Entry, [u8; 16], Option<Sealed>);
 
 fn found(r: &Row<'_>) -> Result<Found, Error> {
     let content = match r.opt_int(7)? {
-        Some(blob) => Some(Sealed { blob: BlobId::from_raw(blob), wrapped: r.bytes(8)?, summary: r.bytes(9)? }),
+        Some(blob) => {
+            Some(Sealed { blob: BlobId::from_raw(blob), wrapped: r.bytes(8)?, summary: r.bytes(9)? })
+        }
         None => None,
     };
     Ok((entry(r)?, r.array(6)?, content))
@@ -187,30 +201,46 @@ async fn counters(look: &mut Inspection<'_>, folder: FolderId) -> Result<(), Err
             let four = |r: &Row<'_>| Ok([r.int(0)?, r.int(1)?, r.int(2)?, r.int(3)?]);
             let said = tx.row(&schema::COUNTERS, params![folder], four)?;
             let entries = tx.row(&schema::ENTRY_COUNTS, params![folder], four)?;
-            let gone = tx.row(&schema::VANISHED_COUNTS, params![folder], |r| Ok([r.int(0)?, r.int(1)?, r.int(2)?]))?;
+            let gone =
+                tx.row(&schema::VANISHED_COUNTS, params![folder], |r| Ok([r.int(0)?, r.int(1)?, r.int(2)?]))?;
             Ok::<_, Error>(said.zip(entries).zip(gone))
         })
         .await;
-    let (([uidnext, modseq, messages, unseen], [count, new, last, changed]), [gone, last_gone, gone_at]) = match counts {
-        Ok(Some(counts)) => counts,
-        // It was deleted just now.
-        Ok(None) => return Ok(()),
-        Err(Error::Corrupt { .. }) => {
-            look.fault("folder", folder, "", "a counter can't be what was written");
-            return Ok(());
-        }
-        Err(e) => return Err(e),
-    };
+    let (([uidnext, modseq, messages, unseen], [count, new, last, changed]), [gone, last_gone, gone_at]) =
+        match counts {
+            Ok(Some(counts)) => counts,
+            // It was deleted just now.
+            Ok(None) => return Ok(()),
+            Err(Error::Corrupt { .. }) => {
+                look.fault("folder", folder, "", "a counter can't be what was written");
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
     look.count("vanished", usize::try_from(gone).unwrap_or(0));
     let given = uidnext - 1;
     if messages != count {
-        look.fault("folder", folder, "messages", format!("it says {messages}, and there are {count} rows in entry"));
+        look.fault(
+            "folder",
+            folder,
+            "messages",
+            format!("it says {messages}, and there are {count} rows in entry"),
+        );
     }
     if unseen != new {
-        look.fault("folder", folder, "unseen", format!("it says {unseen}, and {new} rows in entry are unseen"));
+        look.fault(
+            "folder",
+            folder,
+            "unseen",
+            format!("it says {unseen}, and {new} rows in entry are unseen"),
+        );
     }
     if given != last.max(last_gone) {
-        look.fault("folder", folder, "uidnext", format!("UIDs up to {} were given", last.max(last_gone)));
+        let known = last.max(last_gone);
+        let why = format!(
+            "it says {uidnext}, and UIDs up to {known} have a row in entry or vanished: if it is right, rows are gone"
+        );
+        look.fault("folder", folder, "uidnext", why);
     } else if count + gone != given {
         let why = format!("{given} UIDs were given; {count} have a row in entry and {gone} in vanished");
         look.fault("entry", format!("folder {folder}"), "uid", why);
@@ -225,10 +255,8 @@ async fn stray_entries(look: &mut Inspection<'_>, folders: &[FolderId]) -> Resul
     let mut after = i64::MIN;
     loop {
         let from = after;
-        let found = look
-            .store()
-            .read(move |tx| tx.row(&schema::ENTRY_FOLDERS, params![from], |r| r.int(0)))
-            .await?;
+        let found =
+            look.store().read(move |tx| tx.row(&schema::ENTRY_FOLDERS, params![from], |r| r.int(0))).await?;
         let Some(folder) = found else { return Ok(()) };
         after = folder;
         if folders.binary_search(&FolderId::from_raw(folder)).is_err() {
@@ -247,7 +275,8 @@ async fn stray_content(look: &mut Inspection<'_>, seen: &[i64]) -> Result<(), Er
         suspects.extend(page.into_iter().filter(|id| seen.binary_search(id).is_err()));
     }
     for id in suspects.into_iter().take(MOST) {
-        if look.store().read(move |tx| tx.row(&schema::ENTRY_OF, params![id], |r| r.int(0))).await?.is_none() {
+        if look.store().read(move |tx| tx.row(&schema::ENTRY_OF, params![id], |r| r.int(0))).await?.is_none()
+        {
             look.fault("content", id, "", "no row in entry has it: the message was taken out of its folder");
         }
     }
@@ -284,7 +313,7 @@ async fn room(look: &mut Inspection<'_>, account: AccountId) -> Result<(), Error
     Ok(())
 }
 
-async fn keywords(look: &mut Inspection<'_>, facts: &AccountFacts) -> Result<(), Error> {
+async fn keywords(look: &mut Inspection<'_>, facts: &AccountFacts, used: Flags) -> Result<(), Error> {
     let account = facts.id;
     let rows = look
         .store()
@@ -295,10 +324,16 @@ async fn keywords(look: &mut Inspection<'_>, facts: &AccountFacts) -> Result<(),
         })
         .await?;
     look.count("keyword", rows.len());
+    for bit in Flags::FIRST_KEYWORD..=Flags::LAST_KEYWORD {
+        if used.bits() & (1 << bit) != 0 && !rows.iter().any(|(known, ..)| *known == i64::from(bit)) {
+            let why = "it is missing, and rows in entry carry it";
+            look.fault("keyword", format!("account {account}, bit {bit}"), "", why);
+        }
+    }
     for (nth, (bit, index, name)) in rows.into_iter().enumerate() {
         let place = format!("account {account}, bit {bit}");
         // They are given in turn.
-        let next = sealpost_model::Flags::FIRST_KEYWORD + narrow(i64::try_from(nth).unwrap_or(0));
+        let next = Flags::FIRST_KEYWORD + narrow(i64::try_from(nth).unwrap_or(0));
         if bit != i64::from(next) {
             look.fault("keyword", &place, "bit", format!("one is missing: bit {next} comes before it"));
         }
@@ -318,12 +353,19 @@ async fn stray_keywords(
     let mut after = i64::MIN;
     loop {
         let from = after;
-        let found =
-            look.store().read(move |tx| tx.row(&schema::KEYWORD_ACCOUNTS, params![from], |r| r.int(0))).await?;
+        let found = look
+            .store()
+            .read(move |tx| tx.row(&schema::KEYWORD_ACCOUNTS, params![from], |r| r.int(0)))
+            .await?;
         let Some(account) = found else { return Ok(()) };
         after = account;
         if !accounts.contains_key(&AccountId::from_raw(account)) {
-            look.fault("keyword", format!("account {account}"), "account", "that account is missing or damaged");
+            look.fault(
+                "keyword",
+                format!("account {account}"),
+                "account",
+                "that account is missing or damaged",
+            );
         }
     }
 }

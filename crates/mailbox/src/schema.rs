@@ -22,7 +22,10 @@ pub const COVERAGE: &[Coverage] = &[
         by: "row MAC over all columns; each UID that was given has an entry or is in vanished",
     },
     Coverage { table: "content", by: "key and summary sealed for their row and body; paired with its entry" },
-    Coverage { table: "vanished", by: "held against the UIDs that were given; in which order they went is not covered" },
+    Coverage {
+        table: "vanished",
+        by: "held against the UIDs that were given; in which order they went is not covered",
+    },
     Coverage { table: "keyword", by: "the name is sealed for its account and bit" },
 ];
 

@@ -89,8 +89,7 @@ impl Mailboxes {
                 .inner
                 .store
                 .read(move |tx| {
-                    let Some(modseq) =
-                        tx.row(&schema::FOLDER, params![account, folder], |r| r.int(6))?
+                    let Some(modseq) = tx.row(&schema::FOLDER, params![account, folder], |r| r.int(6))?
                     else {
                         return Err(Error::NoFolder);
                     };

@@ -7,6 +7,7 @@ mod token;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ammonia::{Builder, UrlRelative};
 
@@ -17,6 +18,9 @@ pub use plain::to_text;
 
 /// HTML beyond this many bytes is cut before it is looked at.
 pub const MAX_HTML: usize = 1024 * 1024;
+
+/// The most bytes of picture URLs that one [`Sanitizer`] writes.
+pub const MAX_IMAGES: usize = 16 * 1024 * 1024;
 
 /// Safe HTML for display: no script, style, form, frame or picture, nothing that is fetched when it is shown, no
 /// classes, ids or names. Links lead to `http`, `https` or `mailto`, open in a new tab and tell nobody where from.
@@ -30,7 +34,25 @@ pub fn sanitize(html: &str) -> String {
 /// As [`sanitize`], and pictures that came with the message are shown: `images` maps a Content-ID (without angle
 /// brackets) to the URL of ours that serves it. All other pictures are dropped.
 pub fn sanitize_with_images(html: &str, images: &HashMap<String, String>) -> String {
-    builder(images.clone()).clean(&tame::tame(bounded(html))).to_string()
+    Sanitizer::new(images.clone()).clean(html)
+}
+
+/// As [`sanitize_with_images`], for the HTML parts of one message, one after the other.
+///
+/// A URL may hold its whole picture, and a text may name one picture any number of times: beyond [`MAX_IMAGES`] bytes of
+/// URLs in all that it writes, it shows no more.
+pub struct Sanitizer(Builder<'static>);
+
+impl Sanitizer {
+    /// One that shows these pictures.
+    pub fn new(images: HashMap<String, String>) -> Self {
+        Self(builder(images))
+    }
+
+    /// Safe HTML for display.
+    pub fn clean(&self, html: &str) -> String {
+        self.0.clean(&tame::tame(bounded(html))).to_string()
+    }
 }
 
 /// A text part's body as HTML, not sanitised yet: its own, or plain text with its lines kept. `body` is the part's bytes
@@ -178,6 +200,10 @@ fn builder(images: HashMap<String, String>) -> Builder<'static> {
         attributes.insert("img", set(&["src", "alt", "width", "height"]));
         schemes.insert("cid");
     }
+    let room = AtomicUsize::new(MAX_IMAGES);
+    let fits = move |url: &str| {
+        room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(url.len())).is_ok()
+    };
     let mut builder = Builder::empty();
     builder
         .tags(tags)
@@ -194,7 +220,7 @@ fn builder(images: HashMap<String, String>) -> Builder<'static> {
             ("a", "href") => is_link(value.trim()).then(|| Cow::Owned(value.trim().to_owned())),
             ("img", "src") => {
                 let id = value.trim().strip_prefix("cid:")?;
-                images.get(id).map(|url| Cow::Owned(url.clone()))
+                images.get(id).filter(|url| fits(url)).map(|url| Cow::Owned(url.clone()))
             }
             _ => Some(Cow::Borrowed(value)),
         });

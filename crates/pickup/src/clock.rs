@@ -36,6 +36,7 @@ impl Pickup {
     /// # Errors
     /// The store's, the keys', the log's. A damaged row is passed over and said in the log file.
     pub async fn sweep(&self) -> Result<usize, Error> {
+        self.mend_replies().await;
         let mut ended = 0;
         loop {
             let now = self.inner.clock.now();

@@ -7,13 +7,13 @@
 
 use sealpost_audit::{Outcome, Verb, insert_completion, insert_open};
 use sealpost_crypto::{Code, MacKey};
-use sealpost_model::{Actor, Client, Id, RecipientId, Secret};
+use sealpost_model::{Actor, Client, Id, RecipientId};
 use sealpost_store::Topic;
 use sealpost_store::keys::{Root, TenantKeys};
 
 use crate::budget::Budget;
 use crate::row::{Found, Row, fresh};
-use crate::{Error, Guessed, Link, Pickup, State, TRIES};
+use crate::{Browser, Error, Guessed, Link, Pickup, State, TRIES};
 
 /// What counting a try said.
 enum Counted {
@@ -21,6 +21,8 @@ enum Counted {
     Try(Box<Row>),
     /// It is not there any more, or locked.
     Gone,
+    /// It was not locked yet though all its tries were spent, and is now.
+    Locked,
     /// Enough for today.
     Slow,
 }
@@ -35,8 +37,7 @@ enum Verdict {
 }
 
 impl Pickup {
-    /// One try of the code. `keep` is given when the browser wants a credential for later: the one it has, or an empty
-    /// text.
+    /// One try of the code.
     ///
     /// # Errors
     /// The store's, the keys', the log's, and [`Error::Corrupt`].
@@ -44,14 +45,13 @@ impl Pickup {
         &self,
         link: &Link,
         code: &Code,
-        session: Option<&Secret<String>>,
-        keep: Option<&Secret<String>>,
+        browser: &Browser,
         client: &Client,
     ) -> Result<Guessed, Error> {
         let Some(found) = self.by_link(link).await? else { return Ok(Guessed::Unknown) };
         let budget =
             Budget::new(&found.keys, &found.row, found.message.account, client.ip, self.inner.clock.now());
-        let grant = self.grant(session, keep).await?;
+        let grant = self.grant(browser);
         let draft = self
             .inner
             .audit
@@ -63,8 +63,11 @@ impl Pickup {
 
         let row = match self.count(&found, &budget, entry).await? {
             Counted::Try(row) => row,
-            Counted::Gone => {
+            counted @ (Counted::Gone | Counted::Locked) => {
                 self.inner.audit.refusal(draft.refused().reason("gone")).await?;
+                if matches!(counted, Counted::Locked) {
+                    self.say_lock(&found).await;
+                }
                 return self.gone(link).await;
             }
             Counted::Slow => {
@@ -104,7 +107,7 @@ impl Pickup {
                     }
                     budget.refund(tx)?;
                     row.change(tx, &keys, &to)?;
-                    grant2.insert_session(tx, row.id, now)?;
+                    grant2.insert_session(tx, &found2, now)?;
                     grant2.insert_device(tx, &found2, now)?;
                     if let Some(entry) = &device_entry {
                         sealpost_audit::insert(tx, entry)?;
@@ -121,14 +124,11 @@ impl Pickup {
             })
             .await?;
         match verdict {
-            Verdict::Open => Ok(Guessed::Open(grant.granted())),
+            Verdict::Open => Ok(Guessed::Open(grant.granted(&found))),
             Verdict::Wrong => Ok(Guessed::Wrong),
             Verdict::Gone => self.gone(link).await,
             Verdict::Locked => {
-                // The lock holds whether or not its sender can be told now.
-                if let Err(error) = self.tell_lock(&found).await {
-                    tracing::warn!(recipient = found.row.id.raw(), %error, "a sender could not be told of a lock");
-                }
+                self.say_lock(&found).await;
                 self.gone(link).await
             }
         }
@@ -145,8 +145,17 @@ impl Pickup {
             (self.inner.clock.now(), found.keys.clone(), found.row.id, budget.clone());
         self.write(found.row.tenant, move |tx| {
             let row = fresh(tx, &keys, id)?;
-            if !row.now.state_at(now).is_live() || row.now.tries >= TRIES {
+            if !row.now.state_at(now).is_live() {
                 return Ok(Counted::Gone);
+            }
+            if row.now.tries >= TRIES {
+                // The tries are spent and no verdict has come: five are on their way, or the process died over them. One
+                // that is right still opens it.
+                let mut to = row.now.clone();
+                to.state = State::Locked;
+                row.change(tx, &keys, &to)?;
+                tx.after_commit(Topic::Pickup(row.pickup));
+                return Ok(Counted::Locked);
             }
             if !budget.charge(tx)? {
                 return Ok(Counted::Slow);
@@ -158,6 +167,13 @@ impl Pickup {
             Ok(Counted::Try(Box::new(row)))
         })
         .await
+    }
+
+    /// The lock holds whether or not its sender can be told now.
+    async fn say_lock(&self, found: &Found) {
+        if let Err(error) = self.tell_lock(found).await {
+            tracing::warn!(recipient = found.row.id.raw(), %error, "a sender could not be told of a lock");
+        }
     }
 
     async fn gone(&self, link: &Link) -> Result<Guessed, Error> {

@@ -7,7 +7,7 @@ use sealpost_store::params;
 use crate::open::Opened;
 use crate::row::Found;
 use crate::state::EndedBy;
-use crate::{Error, Glance, Link, Opening, Pickup, Pressed, State, schema};
+use crate::{Browser, Error, Glance, Link, Opening, Pickup, Pressed, State, schema};
 
 impl Pickup {
     /// What the holder of a link may know. `None`: nobody was given this link.
@@ -46,6 +46,7 @@ impl Pickup {
             address: row.address(keys)?,
             state: row.now.state_at(self.inner.clock.now()),
             expires: row.now.expires,
+            last_day: row.now.last_day(),
             ended: row.now.ended,
             ended_by_hand: matches!(row.now.ended_by, Some(EndedBy::Sender | EndedBy::Administrator)),
             tries_left: row.now.tries_left(),
@@ -59,19 +60,13 @@ impl Pickup {
     ///
     /// # Errors
     /// The store's, the keys', the log's, and [`Error::Corrupt`].
-    pub async fn press(
-        &self,
-        link: &Link,
-        session: Option<&Secret<String>>,
-        device: Option<&Secret<String>>,
-        client: &Client,
-    ) -> Result<Pressed, Error> {
+    pub async fn press(&self, link: &Link, browser: &Browser, client: &Client) -> Result<Pressed, Error> {
         let Some(found) = self.by_link(link).await? else { return Ok(Pressed::Unknown) };
         let state = found.row.now.state_at(self.inner.clock.now());
         let ask = found.row.now.ask || self.inner.options.always_ask;
-        if state.is_kept() && !ask && self.device(&found, device).await? {
-            let grant = self.grant(session, None).await?;
-            let (now, id, entry) = (self.inner.clock.now(), found.row.id, grant.clone());
+        if state.is_kept() && !ask && self.is_known(&found, browser).await? {
+            let grant = self.grant_session(browser);
+            let (now, found2, entry) = (self.inner.clock.now(), found.clone(), grant.clone());
             let draft = self
                 .inner
                 .audit
@@ -79,14 +74,14 @@ impl Pickup {
                 .owner(found.message.account)
                 .reason("known-device")
                 .object(found.row.pickup)
-                .object(id);
+                .object(found.row.id);
             let audit = self.inner.audit.seal(draft).await?;
             self.write(found.row.tenant, move |tx| {
-                entry.insert_session(tx, id, now)?;
+                entry.insert_session(tx, &found2, now)?;
                 Ok(sealpost_audit::insert(tx, &audit)?)
             })
             .await?;
-            return Ok(Pressed::Open(grant.granted()));
+            return Ok(Pressed::Open(grant.granted(&found)));
         }
         if state.is_live() { Ok(Pressed::Code) } else { Ok(Pressed::Gone(Box::new(self.glance_at(&found)?))) }
     }
@@ -133,12 +128,12 @@ impl Pickup {
         let draft = self
             .inner
             .audit
-            .draft(opened.found.row.tenant, &self.recipient(&opened.found), client, Verb::SessionEnd)
-            .owner(opened.found.message.account)
-            .object(opened.found.row.id);
+            .draft(opened.tenant(), &opened.actor(), client, Verb::SessionEnd)
+            .owner(opened.message().account)
+            .object(opened.id());
         let audit = self.inner.audit.seal(draft).await?;
-        let token = opened.session;
-        self.write(opened.found.row.tenant, move |tx| {
+        let token = opened.session();
+        self.write(opened.tenant(), move |tx| {
             tx.execute(&schema::END_SESSION, params![token])?;
             Ok(sealpost_audit::insert(tx, &audit)?)
         })

@@ -37,6 +37,7 @@ mod link;
 mod mail;
 mod open;
 mod read;
+mod replied;
 mod reply;
 mod row;
 mod schema;
@@ -45,7 +46,7 @@ mod session;
 mod state;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealpost_audit::Audit;
@@ -53,6 +54,8 @@ use sealpost_crypto::{MacKey, Random};
 use sealpost_delivery::Delivery;
 use sealpost_model::{SharedClock, TenantId};
 use sealpost_store::{Scope, Store, Tx, keys::Keys};
+
+use replied::Replied;
 
 pub use act::Issued;
 pub use admin::Listed;
@@ -64,7 +67,8 @@ pub use read::{Attached, Download, Letter};
 pub use reply::{ReplyDraft, ReplyHead};
 pub use schema::{COVERAGE, SCHEMA};
 pub use sent::{Sender, Sent, SentRecipient, SentSummary};
-pub use state::{EndedBy, Ending, Glance, Granted, Guessed, Link, Opening, Pressed, State};
+pub use session::Browser;
+pub use state::{Credential, EndedBy, Ending, Glance, Granted, Guessed, Link, Opening, Pressed, State};
 
 /// What an administrator sets.
 #[derive(Clone, Debug)]
@@ -125,13 +129,16 @@ struct Inner {
     clock: SharedClock,
     random: Random,
     options: Options,
+    /// Replies that were sent and that their messages don't show yet.
+    owed: Mutex<Vec<Replied>>,
 }
 
 impl Pickup {
     /// The service over this ground.
     pub fn new(ground: Ground, options: Options) -> Self {
         let Ground { store, keys, audit, delivery, clock, random } = ground;
-        Self { inner: Arc::new(Inner { store, keys, audit, delivery, clock, random, options }) }
+        let owed = Mutex::default();
+        Self { inner: Arc::new(Inner { store, keys, audit, delivery, clock, random, options, owed }) }
     }
 
     /// The key of the tokens in the pages' forms: the same on every node, and of no other use.

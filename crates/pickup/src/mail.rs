@@ -39,7 +39,7 @@ impl Pickup {
         id: RecipientId,
         to: &Address,
         link: &Link,
-        expires: Time,
+        last_day: Time,
     ) -> Result<Accepted, Error> {
         let detail = message.detail(keys)?;
         let sender = detail.address(message.id)?;
@@ -50,7 +50,7 @@ impl Pickup {
             organisation: &detail.organisation,
             sender: None,
             link: &format!("{}/pickup/{link}", self.inner.options.portal),
-            expires: day(expires, "UTC"),
+            expires: day(last_day, "UTC"),
             languages: Languages::Both,
             date: self.inner.clock.now(),
             message_id: &self.inner.delivery.message_id(),
@@ -71,7 +71,7 @@ impl Pickup {
         message: &Message,
         keys: &TenantKeys,
         thread: &Thread,
-        expires: Option<Time>,
+        last_day: Option<Time>,
         told: &[Told],
     ) -> Result<Accepted, Error> {
         let to = message.detail(keys)?.address(message.id)?;
@@ -96,7 +96,7 @@ impl Pickup {
             subject: &thread.subject,
             original_id: Some(&thread.message_id),
             ancestors: &thread.references,
-            expires: expires.map(|t| day(t, "UTC")),
+            expires: last_day.map(|t| day(t, "UTC")),
             lines: &lines,
             language: Language::English,
             date: self.inner.clock.now(),

@@ -1,15 +1,16 @@
 //! What a recipient reads: the text, the HTML, a file, the message itself. Each reading is in the log before its first
 //! byte leaves (S53).
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use sealpost_audit::Verb;
 use sealpost_delivery::MessageReader;
 use sealpost_message::decode::Decoder;
-use sealpost_message::{Encoding, Numbered, encode, html, text};
-use sealpost_model::{Client, Time};
+use sealpost_message::html::Sanitizer;
+use sealpost_message::{Display, Encoding, Numbered, encode, html, text};
+use sealpost_model::{Client, RecipientId, Time};
+use sealpost_store::keys::TenantKeys;
 
 use crate::facts::Facts;
 use crate::{Error, Opened, Person, Pickup};
@@ -56,23 +57,22 @@ impl Pickup {
     /// # Errors
     /// [`Error::Ended`], [`Error::Corrupt`], the store's and the log's.
     pub async fn letter(&self, opened: &Opened, client: &Client) -> Result<Letter, Error> {
-        self.reading(opened, Verb::ReadMessage, client).await?;
-        let (facts, reader) = self.content(opened).await?;
-        let display = facts.summary.structure.display();
-        let mut out = String::new();
-        let mut cut = false;
-        let parts = if display.text.is_empty() { &display.html } else { &display.text };
-        for Numbered { part, .. } in parts {
-            let room = TEXT_MAX.saturating_sub(out.len() as u64);
-            let range = part.body.range();
-            cut |= range.end - range.start > room;
-            let range = range.start..range.end.min(range.start + room);
-            let body = reader.read(range).await.map_err(sealpost_delivery::Error::from)?;
-            if !out.is_empty() {
-                out.push_str("\n\n");
+        let reading = self.reading(opened, Verb::ReadMessage, client).await?;
+        let (facts, reader) = reading.content(self).await?;
+        let (bodies, cut) = bodies(&reader, texts(&facts.summary.structure.display())).await?;
+        let (facts, out) = aside(move || {
+            let mut out = String::new();
+            for (Numbered { part, .. }, body) in texts(&facts.summary.structure.display()).iter().zip(&bodies)
+            {
+                if !out.is_empty() {
+                    out.push_str("\n\n");
+                }
+                out.push_str(&text::of(part, body));
             }
-            out.push_str(&text::of(part, &body));
-        }
+            (facts, out)
+        })
+        .await?;
+        let display = facts.summary.structure.display();
         let files =
             display.attachments.iter().zip(1..).map(|(file, number)| attached(file, number)).collect();
         let others = self.others(opened, &facts)?;
@@ -97,11 +97,13 @@ impl Pickup {
     /// # Errors
     /// As [`Pickup::letter`].
     pub async fn html(&self, opened: &Opened, client: &Client) -> Result<Option<String>, Error> {
-        self.reading(opened, Verb::ReadMessage, client).await?;
-        let (facts, reader) = self.content(opened).await?;
+        let reading = self.reading(opened, Verb::ReadMessage, client).await?;
+        let (facts, reader) = reading.content(self).await?;
         let display = facts.summary.structure.display();
-        let read = async |range: Range<u64>| reader.read(range).await.map_err(sealpost_delivery::Error::from);
-        let mut images = HashMap::new();
+        if display.html.is_empty() {
+            return Ok(None);
+        }
+        let mut pictures = Vec::new();
         let mut room = IMAGES_MAX;
         for Numbered { part, .. } in &display.inline {
             let Some(cid) = part.cid() else { continue };
@@ -110,27 +112,31 @@ impl Pickup {
                 continue;
             }
             room -= part.size();
-            let body = sealpost_message::decode::bytes(part.transfer(), &read(part.body.range()).await?);
-            images.insert(
-                cid.to_owned(),
-                format!("data:image/{};base64,{}", part.subtype, encode::base64(&body)),
-            );
+            let body = reader.read(part.body.range()).await.map_err(sealpost_delivery::Error::from)?;
+            pictures.push((cid.to_owned(), part.subtype.clone(), part.transfer(), body));
         }
-        let mut out = String::new();
-        for Numbered { part, .. } in &display.html {
-            let range = part.body.range();
-            let body = read(range.start..range.end.min(range.start + TEXT_MAX)).await?;
-            let source = sealpost_message::decode::text(part.transfer(), part.charset().as_deref(), &body);
-            if part.is("text", "html") {
-                out.push_str(&html::sanitize_with_images(&source, &images));
-            } else {
-                // Plain text between formatted parts.
-                out.push_str("<pre>");
-                out.push_str(&html::escape(&source));
-                out.push_str("</pre>");
+        let (bodies, _) = bodies(&reader, &display.html).await?;
+        aside(move || {
+            let picture = |(cid, subtype, transfer, body): (_, String, _, Vec<u8>)| {
+                let body = encode::base64(&sealpost_message::decode::bytes(transfer, &body));
+                (cid, format!("data:image/{subtype};base64,{body}"))
+            };
+            let sanitizer = Sanitizer::new(pictures.into_iter().map(picture).collect());
+            let mut out = String::new();
+            for (Numbered { part, .. }, body) in facts.summary.structure.display().html.iter().zip(&bodies) {
+                let source = sealpost_message::decode::text(part.transfer(), part.charset().as_deref(), body);
+                if part.is("text", "html") {
+                    out.push_str(&sanitizer.clean(&source));
+                } else {
+                    // Plain text between formatted parts.
+                    out.push_str("<pre>");
+                    out.push_str(&html::escape(&source));
+                    out.push_str("</pre>");
+                }
             }
-        }
-        Ok((!display.html.is_empty()).then_some(out))
+            Some(out)
+        })
+        .await
     }
 
     /// One attachment, by its place.
@@ -143,12 +149,13 @@ impl Pickup {
         number: u32,
         client: &Client,
     ) -> Result<Option<Download>, Error> {
-        self.reading(opened, Verb::PickupAttachment, client).await?;
-        let (facts, reader) = self.content(opened).await?;
+        let reading = self.reading(opened, Verb::PickupAttachment, client).await?;
+        let (facts, reader) = reading.content(self).await?;
         let display = facts.summary.structure.display();
         let at = usize::try_from(number).unwrap_or(usize::MAX).wrapping_sub(1);
         let Some(file) = display.attachments.get(at) else { return Ok(None) };
         Ok(Some(Download {
+            guard: Guard::new(self, opened),
             reader,
             rest: file.part.body.range(),
             decoder: Some(Decoder::new(file.part.transfer())),
@@ -163,9 +170,10 @@ impl Pickup {
     /// # Errors
     /// As [`Pickup::letter`].
     pub async fn original(&self, opened: &Opened, client: &Client) -> Result<Download, Error> {
-        self.reading(opened, Verb::ReadMessage, client).await?;
-        let (_, reader) = self.content(opened).await?;
+        let reading = self.reading(opened, Verb::ReadMessage, client).await?;
+        let (_, reader) = reading.content(self).await?;
         Ok(Download {
+            guard: Guard::new(self, opened),
             rest: 0..reader.len(),
             size: Some(reader.len()),
             decoder: None,
@@ -174,19 +182,39 @@ impl Pickup {
             reader,
         })
     }
+}
 
-    /// Facts and body, through the life key.
-    async fn content(&self, opened: &Opened) -> Result<(Facts, MessageReader), Error> {
-        let row = &opened.found.row;
-        let life = row.life_key(self)?;
-        let facts = row.facts(&life)?;
-        let key = row.blob_key(&life)?;
-        let summary = Arc::new(facts.summary.clone());
-        let reader = MessageReader::open(self.inner.store.clone(), row.blob, key, summary)
-            .await
-            .map_err(sealpost_delivery::Error::from)?;
-        Ok((facts, reader))
+/// The parts that make the text.
+fn texts<'a>(display: &'a Display<'a>) -> &'a [Numbered<'a>] {
+    if display.text.is_empty() { &display.html } else { &display.text }
+}
+
+/// The bytes of these parts, as many as one page shows of all of them together, and whether that left something out.
+async fn bodies(reader: &MessageReader, parts: &[Numbered<'_>]) -> Result<(Vec<Vec<u8>>, bool), Error> {
+    let mut out = Vec::new();
+    let mut room = TEXT_MAX;
+    for Numbered { part, .. } in parts {
+        let range = part.body.range();
+        let size = (range.end - range.start).min(room);
+        let cut = size < range.end - range.start;
+        room -= size;
+        let body = match size {
+            0 => Vec::new(),
+            _ => {
+                reader.read(range.start..range.start + size).await.map_err(sealpost_delivery::Error::from)?
+            }
+        };
+        out.push(body);
+        if cut {
+            return Ok((out, true));
+        }
     }
+    Ok((out, false))
+}
+
+/// Decoding and sanitising what strangers wrote may take a while: never on a thread that serves everybody.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Store(sealpost_store::Error::Panicked))
 }
 
 fn attached(file: &Numbered<'_>, number: u32) -> Attached {
@@ -203,7 +231,11 @@ fn attached(file: &Numbered<'_>, number: u32) -> Attached {
 }
 
 /// Bytes on their way to a browser, read and decoded piece by piece.
+///
+/// It holds the body's key, so that it looks at each MiB whether the message is still kept: who takes a message back
+/// while it leaves stops it.
 pub struct Download {
+    guard: Guard,
     reader: MessageReader,
     rest: Range<u64>,
     decoder: Option<Decoder>,
@@ -231,7 +263,8 @@ impl Download {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] through the store, when a byte was changed: then the rest never comes.
+    /// [`Error::Corrupt`] through the store, when a byte was changed, and [`Error::Ended`] when the message ended
+    /// meanwhile: then the rest never comes.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let mut out = Vec::new();
         while out.is_empty() {
@@ -240,6 +273,7 @@ impl Download {
                 decoder.finish(&mut out);
                 continue;
             }
+            self.guard.check().await?;
             let end = self.rest.end.min(self.rest.start + PIECE);
             let piece =
                 self.reader.read(self.rest.start..end).await.map_err(sealpost_delivery::Error::from)?;
@@ -247,12 +281,37 @@ impl Download {
                 return Err(Error::Corrupt { what: "blob", id: 0 });
             }
             self.rest.start += piece.len() as u64;
+            self.guard.passed += piece.len() as u64;
             match &mut self.decoder {
                 Some(decoder) => decoder.feed(&piece, &mut out),
                 None => out = piece,
             }
         }
         Ok(Some(out))
+    }
+}
+
+/// Whose copy leaves, and how much of it since the last look.
+struct Guard {
+    pickup: Pickup,
+    keys: Arc<TenantKeys>,
+    recipient: RecipientId,
+    passed: u64,
+}
+
+impl Guard {
+    fn new(pickup: &Pickup, opened: &Opened) -> Self {
+        Self { pickup: pickup.clone(), keys: Arc::clone(opened.keys()), recipient: opened.id(), passed: 0 }
+    }
+
+    async fn check(&mut self) -> Result<(), Error> {
+        if self.passed >= LOOK {
+            self.passed = 0;
+            if !self.pickup.still_kept(&self.keys, self.recipient).await? {
+                return Err(Error::Ended);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -263,3 +322,5 @@ const IMAGES_MAX: u64 = 8 << 20;
 const IMAGE_TYPES: &[&str] = &["png", "jpeg", "gif", "webp"];
 /// A sealed chunk.
 const PIECE: u64 = 256 << 10;
+/// How many bytes leave between two looks at whether they may.
+const LOOK: u64 = 1 << 20;

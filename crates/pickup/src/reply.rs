@@ -5,11 +5,10 @@ use sealpost_audit::{Caller, Verb};
 use sealpost_delivery::{Arrival, Incoming, Kind, Origin, Submission};
 use sealpost_message::{encode, names, threads, words};
 use sealpost_model::{Address, Client, ReversePath};
-use sealpost_store::Topic;
 
 use crate::facts::Facts;
-use crate::row::fresh;
-use crate::{Error, Opened, Person, Pickup, ReplyError, State};
+use crate::replied::Replied;
+use crate::{Error, Opened, Person, Pickup, ReplyError};
 
 /// What the form says above the text.
 pub struct ReplyHead {
@@ -41,23 +40,23 @@ impl Pickup {
     /// Who sent the message.
     ///
     /// # Errors
-    /// [`Error::Ended`], [`Error::Corrupt`].
-    pub fn sender(&self, opened: &Opened) -> Result<Person, Error> {
-        Ok(self.facts(opened)?.from)
+    /// As [`Pickup::letter`].
+    pub async fn sender(&self, opened: &Opened, client: &Client) -> Result<Person, Error> {
+        Ok(self.reading(opened, Verb::ReadSummary, client).await?.facts(self)?.from)
     }
 
     /// What the form says above the text.
     ///
     /// # Errors
-    /// [`Error::Ended`], [`Error::Corrupt`].
-    pub fn reply_head(&self, opened: &Opened, all: bool) -> Result<ReplyHead, Error> {
-        let facts = self.facts(opened)?;
+    /// As [`Pickup::letter`].
+    pub async fn reply_head(&self, opened: &Opened, all: bool, client: &Client) -> Result<ReplyHead, Error> {
+        let facts = self.reading(opened, Verb::ReadSummary, client).await?.facts(self)?;
         let mut to = vec![facts.from.clone()];
         if all {
             to.extend(self.others(opened, &facts)?);
         }
         Ok(ReplyHead {
-            from: opened.found.row.address(&opened.found.keys)?.to_string(),
+            from: opened.address()?.to_string(),
             subject: threads::reply_subject(&facts.subject),
             sender: facts.from,
             to,
@@ -73,12 +72,14 @@ impl Pickup {
         opened: &Opened,
         all: bool,
         text: &str,
+        client: &Client,
     ) -> Result<ReplyDraft, ReplyError> {
-        let facts = self.facts(opened)?;
-        let tenant = opened.found.row.tenant;
-        let from = opened.found.row.address(&opened.found.keys)?;
+        let facts = self.reading(opened, Verb::ReadSummary, client).await?.facts(self)?;
+        let tenant = opened.tenant();
+        let from = opened.address()?;
         let others = if all { self.others(opened, &facts)? } else { Vec::new() };
-        let mut to = vec![opened.found.message.detail(&opened.found.keys)?.address(opened.found.row.pickup)?];
+        let message = opened.message();
+        let mut to = vec![message.detail(opened.keys())?.address(message.id)?];
         to.extend(others.iter().filter_map(|p| Address::parse(&p.address).ok()));
 
         let own_name = facts.to.iter().chain(&facts.cc).find(|p| p.is(&from)).map(|p| p.name.clone());
@@ -121,7 +122,8 @@ impl Pickup {
         })
     }
 
-    /// Hands the reply over. On return it is in the sender's mailbox.
+    /// Hands the reply over. On return it is in the sender's mailbox, whether or not the message's state says so already:
+    /// an error means that nothing was sent.
     ///
     /// # Errors
     /// [`ReplyError`].
@@ -132,52 +134,36 @@ impl Pickup {
         client: &Client,
     ) -> Result<(), ReplyError> {
         draft.finish().await?;
-        let found = &opened.found;
-        let actor = self.recipient(found);
-        let from = found.row.address(&found.keys)?;
+        let tenant = opened.tenant();
         let accepted = self
             .inner
             .delivery
             .accept(Submission {
-                caller: Caller { actor, client: *client },
-                origin: Origin::Portal { tenant: found.row.tenant },
+                caller: Caller { actor: opened.actor(), client: *client },
+                origin: Origin::Portal { tenant },
                 kind: Kind::Message,
-                from: ReversePath::From(from),
+                from: ReversePath::From(opened.address()?),
                 to: draft.to,
                 body: draft.body,
                 twin: None,
             })
             .await?;
-        let entry = self
-            .inner
-            .audit
-            .draft(found.row.tenant, &actor, client, Verb::PickupReply)
-            .owner(found.message.account)
-            .object(found.row.pickup)
-            .object(found.row.id)
-            .object(accepted.submission);
-        let entry = self.inner.audit.seal(entry).await.map_err(Error::from)?;
-        let (now, keys, id) = (self.inner.clock.now(), found.keys.clone(), found.row.id);
-        self.write(found.row.tenant, move |tx| {
-            let row = fresh(tx, &keys, id)?;
-            if row.now.state.is_kept() {
-                let mut to = row.now.clone();
-                to.replied = to.replied.or(Some(now));
-                if to.state.is_live() {
-                    to.state = State::Replied;
-                }
-                row.change(tx, &keys, &to)?;
-                tx.after_commit(Topic::Pickup(row.pickup));
-            }
-            Ok(sealpost_audit::insert(tx, &entry)?)
+        self.replied(Replied {
+            tenant,
+            recipient: opened.id(),
+            actor: opened.actor(),
+            client: *client,
+            submission: accepted.submission,
+            at: self.inner.clock.now(),
+            rounds: 0,
         })
-        .await?;
+        .await;
         Ok(())
     }
 
     /// The visible recipients besides this one and the sender; nobody for a Bcc.
     pub(crate) fn others(&self, opened: &Opened, facts: &Facts) -> Result<Vec<Person>, Error> {
-        let own = opened.found.row.address(&opened.found.keys)?;
+        let own = opened.address()?;
         if !facts.names(&own) {
             return Ok(Vec::new());
         }
@@ -189,11 +175,6 @@ impl Pickup {
             }
         }
         Ok(out)
-    }
-
-    fn facts(&self, opened: &Opened) -> Result<Facts, Error> {
-        let row = &opened.found.row;
-        row.facts(&row.life_key(self)?)
     }
 }
 

@@ -12,7 +12,7 @@ use sealpost_store::{ReadTx, Row as StoreRow, Tx, params};
 
 use crate::facts::{Bound, Detail, Facts, facts_aad, wrapped_aad};
 use crate::state::EndedBy;
-use crate::{Error, Pickup, State, TRIES, schema};
+use crate::{DAY, Error, Pickup, State, TRIES, schema};
 
 /// A message that waits, as its table holds it.
 #[derive(Clone)]
@@ -93,6 +93,12 @@ impl Standing {
             (None, Some(_)) => State::Opened,
             (None, None) => State::Waiting,
         }
+    }
+
+    /// A moment of the last day that is promised to people. "Until December 20" is read as all of that day, wherever the
+    /// reader is; it ends last at UTC-12. One that is kept for a day or two names no day before it was sent.
+    pub fn last_day(&self) -> Time {
+        self.expires.minus(DAY + DAY / 2).max(self.created)
     }
 
     pub const fn tries_left(&self) -> u32 {

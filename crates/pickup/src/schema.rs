@@ -161,18 +161,19 @@ sql! {
         mac = ?16 WHERE id = ?1 AND version = ?2";
 
     pub SESSION = "SELECT created, used FROM pickup_session WHERE token = ?1 AND recipient = ?2";
-    pub SESSION_KNOWN = "SELECT 1 FROM pickup_session WHERE token = ?1 LIMIT 1";
     pub INSERT_SESSION = "INSERT INTO pickup_session (token, recipient, created, used) VALUES (?1, ?2, ?3, ?3)
         ON CONFLICT (token, recipient) DO UPDATE SET created = ?3, used = ?3";
     pub TOUCH_SESSION = "UPDATE pickup_session SET used = ?3 WHERE token = ?1 AND recipient = ?2 AND used < ?3";
+    pub MOVE_SESSION = "UPDATE pickup_session SET token = ?2 WHERE token = ?1";
     pub END_SESSION = "DELETE FROM pickup_session WHERE token = ?1";
     pub OLD_SESSIONS = "DELETE FROM pickup_session WHERE used < ?1";
 
     pub DEVICE = "SELECT id, expires FROM pickup_device WHERE token = ?1 AND tenant = ?2 AND address_index = ?3";
-    pub DEVICE_KNOWN = "SELECT 1 FROM pickup_device WHERE token = ?1 LIMIT 1";
     pub INSERT_DEVICE = "INSERT INTO pickup_device (token, tenant, address_index, id, created, expires)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (token, tenant, address_index) DO UPDATE SET expires = ?6";
+    pub REPLACE_DEVICE = "DELETE FROM pickup_device WHERE token = ?1 AND tenant = ?2 AND address_index = ?3";
+    pub END_DEVICE = "DELETE FROM pickup_device WHERE token = ?1";
     pub OLD_DEVICES = "DELETE FROM pickup_device WHERE expires < ?1";
 
     pub BUDGET = "SELECT tries FROM pickup_budget WHERE kind = ?1 AND holder = ?2 AND day = ?3";

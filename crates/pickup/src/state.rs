@@ -140,6 +140,8 @@ pub struct Glance {
     pub state: State,
     /// Until when it is kept.
     pub expires: Time,
+    /// A moment of the last day on which it can be read, all day long and everywhere: what is promised to people.
+    pub last_day: Time,
     /// When it ended.
     pub ended: Option<Time>,
     /// Whether a person ended it.
@@ -153,8 +155,17 @@ pub struct Glance {
 pub struct Granted {
     /// The session, for a cookie.
     pub session: Secret<String>,
-    /// The device credential, for a cookie; `None` when none was asked for.
-    pub device: Option<Secret<String>>,
+    /// The device credential, for a cookie; `None` when none was earned.
+    pub device: Option<Credential>,
+}
+
+/// What opens later messages of one organisation to one recipient in this browser.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Eight hexadecimal digits, always the same for the same organisation and recipient, for the cookie's name.
+    pub label: String,
+    /// The secret.
+    pub token: Secret<String>,
 }
 
 /// What "press to open" led to.

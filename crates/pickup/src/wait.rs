@@ -224,7 +224,8 @@ impl Pickup {
             let address = row.address(keys)?;
             if row.told & NOTICE == 0 {
                 let link = link::of(keys, row.id);
-                let accepted = self.notify(message, keys, row.id, &address, &link, row.now.expires).await?;
+                let accepted =
+                    self.notify(message, keys, row.id, &address, &link, row.now.last_day()).await?;
                 let draft = self
                     .inner
                     .audit
@@ -249,7 +250,7 @@ impl Pickup {
                 });
             }
         }
-        let expires = rows.iter().map(|(row, _)| row.now.expires).max();
+        let last_day = rows.iter().map(|(row, _)| row.now.last_day()).min();
         if told.is_empty() {
             return Ok(());
         }
@@ -259,7 +260,7 @@ impl Pickup {
             message_id: facts.message_id.clone(),
             references: facts.references.clone(),
         };
-        let accepted = self.receipt(message, keys, &thread, expires, &told).await?;
+        let accepted = self.receipt(message, keys, &thread, last_day, &told).await?;
         for (row, _) in &mut rows {
             if row.told & RECEIPT == 0 {
                 let draft = self

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sealpost_crypto::Code;
 use sealpost_model::{Flags, Secret};
-use sealpost_pickup::{Ending, Error, Guessed, Link, Opened, Opening, Pressed, State};
+use sealpost_pickup::{Browser, Ending, Error, Granted, Guessed, Link, Opened, Opening, Pressed, State};
 use stage::{PAT, Stage, client, client_at, message};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -24,7 +24,13 @@ async fn open(stage: &Stage, link: &Link, session: &Secret<String>) -> Option<Bo
 
 async fn guess(stage: &Stage, link: &Link, code: &str) -> Guessed {
     let code = Code::parse(code).expect("six digits");
-    stage.pickup.guess(link, &code, None, Some(&none()), &client()).await.expect("answers")
+    stage.pickup.guess(link, &code, &Browser::default(), &client()).await.expect("answers")
+}
+
+/// A later visit of the browser that was granted this.
+fn device(granted: &Granted) -> Browser {
+    let devices = granted.device.iter().map(|d| d.token.clone()).collect();
+    Browser { devices, ..Browser::default() }
 }
 
 fn wrong(code: &str) -> String {
@@ -53,7 +59,7 @@ async fn a_message_waits_opens_with_its_code_and_is_read() {
     assert!(receipt.contains("Re: Blood count") && receipt.contains(PAT) && receipt.contains("/sent/"));
 
     // The link alone opens nothing.
-    assert!(matches!(stage.pickup.press(&link, None, None, &client()).await, Ok(Pressed::Code)));
+    assert!(matches!(stage.pickup.press(&link, &Browser::default(), &client()).await, Ok(Pressed::Code)));
     assert!(open(&stage, &link, &none()).await.is_none());
     assert_eq!(state(&stage).await.0, State::Waiting);
 
@@ -67,11 +73,10 @@ async fn a_message_waits_opens_with_its_code_and_is_read() {
 
     // A browser that gave a code once isn't asked for the next message; another one is.
     let (link, _) = stage.wait_for_pat("A second one").await;
-    let device = granted.device.expect("a credential");
-    let pressed = stage.pickup.press(&link, None, Some(&device), &client()).await.expect("answers");
+    let pressed = stage.pickup.press(&link, &device(&granted), &client()).await.expect("answers");
     let Pressed::Open(again) = pressed else { panic!("it has earned it") };
     assert!(open(&stage, &link, &again.session).await.is_some());
-    assert!(matches!(stage.pickup.press(&link, None, Some(&none()), &client()).await, Ok(Pressed::Code)));
+    assert!(matches!(stage.pickup.press(&link, &Browser::default(), &client()).await, Ok(Pressed::Code)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +88,9 @@ async fn two_hundred_guesses_at_once_are_five_tries() {
         let (pickup, link) = (stage.pickup.clone(), link.clone());
         let code = Code::parse(&format!("{:06}", (code.parse::<u32>().expect("digits") + 1 + n) % 1_000_000))
             .expect("six");
-        tasks.spawn(async move { pickup.guess(&link, &code, None, None, &client()).await.expect("answers") });
+        tasks.spawn(async move {
+            pickup.guess(&link, &code, &Browser::default(), &client()).await.expect("answers")
+        });
     }
     let answers = tasks.join_all().await;
     assert!(!answers.iter().any(|a| matches!(a, Guessed::Open(_))));
@@ -168,7 +175,7 @@ async fn who_reads_already_is_not_locked_out_by_guesses_of_others() {
     for _ in 0..5 {
         stage
             .pickup
-            .guess(&link, &Code::parse(&wrong(&code)).unwrap(), None, None, &client_at([9, 9, 9, 9]))
+            .guess(&link, &Code::parse(&wrong(&code)).unwrap(), &Browser::default(), &client_at([9, 9, 9, 9]))
             .await
             .unwrap();
     }
@@ -176,9 +183,9 @@ async fn who_reads_already_is_not_locked_out_by_guesses_of_others() {
     let opened = open(&stage, &link, &granted.session).await.expect("reads on");
     assert!(stage.pickup.letter(&opened, &client()).await.is_ok());
     assert_eq!(state(&stage).await.0, State::Locked);
-    let pressed = stage.pickup.press(&link, None, granted.device.as_ref(), &client()).await;
+    let pressed = stage.pickup.press(&link, &device(&granted), &client()).await;
     assert!(matches!(pressed, Ok(Pressed::Open(_))));
-    let pressed = stage.pickup.press(&link, None, None, &client()).await;
+    let pressed = stage.pickup.press(&link, &Browser::default(), &client()).await;
     assert!(matches!(pressed, Ok(Pressed::Gone(g)) if g.state == State::Locked));
     // A new code brings back what it was.
     let (_, _, _, version, id, to) = state(&stage).await;
@@ -191,7 +198,7 @@ async fn twenty_idle_minutes_close_it() {
     let stage = Stage::new().await;
     let (link, code) = stage.wait_for_pat("x").await;
     let Guessed::Open(granted) = guess(&stage, &link, &code).await else { panic!("right") };
-    let device = granted.device.clone();
+    let device = device(&granted);
     for _ in 0..5 {
         stage.clock.advance(Duration::from_secs(19 * 60));
         assert!(open(&stage, &link, &granted.session).await.is_some(), "each request counts");
@@ -199,8 +206,7 @@ async fn twenty_idle_minutes_close_it() {
     stage.clock.advance(Duration::from_secs(20 * 60));
     assert!(open(&stage, &link, &granted.session).await.is_none());
     // However busy: twelve hours.
-    let Pressed::Open(granted) = stage.pickup.press(&link, None, device.as_ref(), &client()).await.unwrap()
-    else {
+    let Pressed::Open(granted) = stage.pickup.press(&link, &device, &client()).await.unwrap() else {
         panic!("the device is known")
     };
     for _ in 0..47 {
@@ -210,8 +216,7 @@ async fn twenty_idle_minutes_close_it() {
     stage.clock.advance(Duration::from_secs(15 * 60));
     assert!(open(&stage, &link, &granted.session).await.is_none());
     // Closed by hand is closed at once.
-    let Pressed::Open(granted) = stage.pickup.press(&link, None, device.as_ref(), &client()).await.unwrap()
-    else {
+    let Pressed::Open(granted) = stage.pickup.press(&link, &device, &client()).await.unwrap() else {
         panic!("the device is known")
     };
     let opened = open(&stage, &link, &granted.session).await.expect("open");
@@ -247,7 +252,7 @@ async fn time_and_sender_end_it_for_open_tabs_too_and_the_key_dies() {
     stage.clock.advance(DAY * 30);
     let after = stage.pickup.opened(&link, Some(&granted.session), &client()).await.expect("answers");
     assert!(matches!(after, Opening::Gone(g) if g.state == State::Expired && !g.ended_by_hand));
-    let pressed = stage.pickup.press(&link, None, granted.device.as_ref(), &client()).await.expect("answers");
+    let pressed = stage.pickup.press(&link, &device(&granted), &client()).await.expect("answers");
     assert!(matches!(pressed, Pressed::Gone(_)));
     assert_eq!(stage.pickup.sweep().await.expect("a round"), 1);
     assert_eq!(stage.pickup.sweep().await.expect("a round"), 0);
@@ -272,7 +277,7 @@ async fn only_its_sender_sees_and_ends_it() {
         ));
     }
     let link = Link::parse("aaaaaaaaaaaaaaaaaaaaaaaaaa").expect("a token");
-    assert!(matches!(stage.pickup.press(&link, None, None, &client()).await, Ok(Pressed::Unknown)));
+    assert!(matches!(stage.pickup.press(&link, &Browser::default(), &client()).await, Ok(Pressed::Unknown)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,13 +289,13 @@ async fn a_message_can_ask_every_time_and_a_policy_too() {
     stage.send(&[PAT], &message("Subject: strict\nX-Sealpost-Code: required", "x\n")).await;
     stage.until(async || stage.inbox().await.len() > seen && stage.outside.notices(PAT).len() > 1).await;
     let link = stage.outside.link(PAT);
-    let pressed = stage.pickup.press(&link, None, granted.device.as_ref(), &client()).await;
+    let pressed = stage.pickup.press(&link, &device(&granted), &client()).await;
     assert!(matches!(pressed, Ok(Pressed::Code)));
 
     let stage = Stage::with(true).await;
     let (link, code) = stage.wait_for_pat("first").await;
     let Guessed::Open(granted) = guess(&stage, &link, &code).await else { panic!("right") };
-    let pressed = stage.pickup.press(&link, None, granted.device.as_ref(), &client()).await;
+    let pressed = stage.pickup.press(&link, &device(&granted), &client()).await;
     assert!(matches!(pressed, Ok(Pressed::Code)));
 }
 

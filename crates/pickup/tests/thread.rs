@@ -4,7 +4,7 @@ mod stage;
 
 use sealpost_crypto::Code;
 use sealpost_model::Flags;
-use sealpost_pickup::{Guessed, Link, Opened, Opening, State};
+use sealpost_pickup::{Browser, Guessed, Link, Opened, Opening, State};
 use stage::{ALICE, PAT, Stage, client, code_in, message};
 
 const KIM: &str = "kim@outside.example";
@@ -12,7 +12,7 @@ const KIM: &str = "kim@outside.example";
 async fn opened(stage: &Stage, link: &Link, code: &str) -> Box<Opened> {
     let code = Code::parse(code).expect("six digits");
     let Guessed::Open(granted) =
-        stage.pickup.guess(link, &code, None, None, &client()).await.expect("answers")
+        stage.pickup.guess(link, &code, &Browser::default(), &client()).await.expect("answers")
     else {
         panic!("the code is right")
     };
@@ -25,8 +25,10 @@ async fn opened(stage: &Stage, link: &Link, code: &str) -> Box<Opened> {
 /// Sends to several, and returns each one's link and code in the order given.
 async fn several(stage: &Stage, to: &[&str], raw: &str) -> Vec<(Link, String)> {
     let seen = stage.inbox().await.len();
+    let before: Vec<usize> = to.iter().map(|a| stage.outside.notices(a).len()).collect();
     stage.send(to, raw).await;
-    stage.until(async || stage.inbox().await.len() > seen).await;
+    let left = || to.iter().zip(&before).all(|(a, n)| stage.outside.notices(a).len() > *n);
+    stage.until(async || left() && stage.inbox().await.len() > seen).await;
     let receipt = stage.inbox().await.pop().expect("a receipt").1;
     to.iter()
         .map(|a| {
@@ -42,7 +44,7 @@ async fn a_reply_lands_in_the_thread_as_a_secure_reply() {
     let (link, code) = stage.wait_for_pat("Blood count").await;
     let opened = opened(&stage, &link, &code).await;
     let text = "Gracias, ¿qué significa?\n.\nFrom here on\n";
-    let mut draft = stage.pickup.begin_reply(&opened, false, text).await.expect("begun");
+    let mut draft = stage.pickup.begin_reply(&opened, false, text, &client()).await.expect("begun");
     draft.attach("../Überweisung.pdf", "application/pdf; x=y").await.expect("attached");
     let file: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
     for piece in file.chunks(977) {
@@ -88,18 +90,18 @@ async fn all_are_those_whom_the_message_shows_and_a_bcc_answers_alone() {
     let links = several(&stage, &[PAT, KIM, "lee@outside.example"], &raw).await;
 
     let pat = opened(&stage, &links[0].0, &links[0].1).await;
-    let head = stage.pickup.reply_head(&pat, true).expect("a head");
+    let head = stage.pickup.reply_head(&pat, true, &client()).await.expect("a head");
     let to: Vec<_> = head.to.iter().map(|p| p.address.as_str()).collect();
     assert_eq!(to, [ALICE, KIM, "bob@clinic.test"]);
     assert!(stage.pickup.letter(&pat, &client()).await.expect("readable").reply_all);
 
     let lee = opened(&stage, &links[2].0, &links[2].1).await;
     assert!(!stage.pickup.letter(&lee, &client()).await.expect("readable").reply_all);
-    assert_eq!(stage.pickup.reply_head(&lee, true).expect("a head").to.len(), 1);
+    assert_eq!(stage.pickup.reply_head(&lee, true, &client()).await.expect("a head").to.len(), 1);
 
     // Pat answers all: alice and bob get it, kim's copy waits, and alice is told kim's code.
     let (before, notices) = (stage.inbox().await.len(), stage.outside.notices(KIM).len());
-    let draft = stage.pickup.begin_reply(&pat, true, "to all\n").await.expect("begun");
+    let draft = stage.pickup.begin_reply(&pat, true, "to all\n", &client()).await.expect("begun");
     stage.pickup.send_reply(&pat, draft, &client()).await.expect("sent");
     stage
         .until(async || stage.outside.notices(KIM).len() > notices && stage.inbox().await.len() == before + 2)
@@ -183,7 +185,10 @@ async fn words_by_mail() {
     assert_eq!(codes_left, 2);
     if code != first {
         let old = Code::parse(&first).expect("digits");
-        assert!(matches!(stage.pickup.guess(&link, &old, None, None, &client()).await, Ok(Guessed::Wrong)));
+        assert!(matches!(
+            stage.pickup.guess(&link, &old, &Browser::default(), &client()).await,
+            Ok(Guessed::Wrong)
+        ));
     }
     opened(&stage, &link, &code).await;
     assert!(say("what?\n").await.contains("no word that I know"));

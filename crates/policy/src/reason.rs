@@ -166,7 +166,9 @@ impl Reason {
             Self::MessageTooLarge => {
                 "The message is larger than this server takes. Send a smaller attachment."
             }
-            Self::FromFieldInvalid => "The message needs exactly one From field that can be read in one way only, such as: Name <you@your.domain>.",
+            Self::FromFieldInvalid => {
+                "The message needs exactly one From field that can be read in one way only, such as: Name <you@your.domain>."
+            }
             Self::TagInvalid => "An X-Sealpost header holds a value that is not known.",
             Self::LinesInvalid => {
                 "The message has lines that do not end as the standard asks, or are too long."

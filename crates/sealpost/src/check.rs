@@ -94,7 +94,10 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             match Opened::open(&config, Mode::Look).await {
                 Err(error) => found.fail("data", format!("{error:#}")),
                 Ok(opened) => {
-                    found.ok("data", "the master key opens key ring and store, and every table's format is known");
+                    found.ok(
+                        "data",
+                        "the master key opens key ring and store, and every table's format is known",
+                    );
                     data(&config, &opened, args.deep, &mut found).await?;
                 }
             }
@@ -130,16 +133,24 @@ fn names(config: &Config, found: &mut Findings) {
     let host = &config.server.hostname;
     let local = config.listen.all().iter().all(|(_, list)| list.iter().all(|a| a.ip().is_loopback()));
     if sealpost_model::Domain::parse(host).is_err() {
-        found.fail("hostname", format!("[server] hostname {host:?} is not a host name; give the full name of this server"));
+        found.fail(
+            "hostname",
+            format!("[server] hostname {host:?} is not a host name; give the full name of this server"),
+        );
     } else if !host.contains('.') && !local {
-        found.fail("hostname", format!("[server] hostname {host:?} is not a full name; other servers refuse mail from it"));
+        found.fail(
+            "hostname",
+            format!("[server] hostname {host:?} is not a full name; other servers refuse mail from it"),
+        );
     } else {
         found.ok("hostname", format!("{host} is a host name"));
     }
     let (mail, portal) = (config.web.mail.as_deref(), config.web.portal.as_deref());
     match sealpost_web::Hosts::new(&config.server.public_url, mail, portal) {
         Ok(_) => found.ok("public_url", format!("{} can be linked to", config.server.public_url)),
-        Err(error) => found.fail("public_url", format!("[server] public_url or [web] can't be used: {error}")),
+        Err(error) => {
+            found.fail("public_url", format!("[server] public_url or [web] can't be used: {error}"))
+        }
     }
 }
 
@@ -168,7 +179,10 @@ fn certificate(config: &Config, found: &mut Findings) {
     match loaded.validity() {
         None => found.fail("certificate", format!("{file} does not say until when it is valid; get another")),
         Some((from, _)) if now < from => {
-            found.fail("certificate", format!("{file} is valid from {} on; look at this machine's clock", day(from)));
+            found.fail(
+                "certificate",
+                format!("{file} is valid from {} on; look at this machine's clock", day(from)),
+            );
         }
         Some((_, until)) if now >= until => {
             found.fail("certificate", format!("{file} was valid until {}; renew it", day(until)));
@@ -176,7 +190,11 @@ fn certificate(config: &Config, found: &mut Findings) {
         Some((_, until)) => {
             let days = until.since(now).as_secs() / 86_400;
             let text = format!("{file} is valid for {days} more days, until {}", day(until));
-            if days < 14 { found.warn("certificate", text + "; renew it now") } else { found.ok("certificate", text) }
+            if days < 14 {
+                found.warn("certificate", text + "; renew it now")
+            } else {
+                found.ok("certificate", text)
+            }
         }
     }
 }
@@ -199,7 +217,8 @@ fn folders(config: &Config, found: &mut Findings) {
                 let (is, not) = if is_folder { ("file", "folder") } else { ("folder", "file") };
                 found.fail(about, format!("{name} is a {is} and must be a {not}"));
             }
-            Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
+            // A group for keys is usual where another program renews the certificate.
+            Ok(meta) if meta.permissions().mode() & if about == "tls" { 0o007 } else { 0o077 } != 0 => {
                 let (mode, right) = (meta.permissions().mode() & 0o777, if is_folder { "700" } else { "600" });
                 found.fail(about, format!("{name} has mode {mode:04o}, so that others on this machine can reach it; run `chmod {right} {name}`"));
             }
@@ -223,7 +242,10 @@ fn space(about: &'static str, path: &Path, found: &mut Findings) {
     let (gigabytes, percent) = (free >> 30, free.saturating_mul(100) / total);
     let text = format!("{gigabytes} GiB ({percent} %) are free under {}", path.display());
     if free < 200 << 20 {
-        found.fail("disk", format!("{text} ({about}); mail is refused when it is full, so free some space now"));
+        found.fail(
+            "disk",
+            format!("{text} ({about}); mail is refused when it is full, so free some space now"),
+        );
     } else if free < 2 << 30 || percent < 5 {
         found.warn("disk", format!("{text} ({about}); free some soon"));
     } else {
@@ -279,8 +301,11 @@ async fn dns_servers(config: &Config, found: &mut Findings) {
         };
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(())) => found.ok("dns", format!("the name server {server} answers")),
-            Ok(Err(why)) => found.fail("dns", format!("the name server {server} does not help ({why}); change [dns] servers")),
-            Err(_) => found.fail("dns", format!("the name server {server} does not answer; change [dns] servers")),
+            Ok(Err(why)) => found
+                .fail("dns", format!("the name server {server} does not help ({why}); change [dns] servers")),
+            Err(_) => {
+                found.fail("dns", format!("the name server {server} does not answer; change [dns] servers"))
+            }
         }
     }
 }
@@ -297,8 +322,12 @@ fn outbound(config: &Config, found: &mut Findings) {
     if let Some(path) = &config.outbound.extra_ca {
         let read = std::fs::read(path).map_err(|e| e.to_string());
         match read.and_then(|pem| sealpost_net::trust_from_pem(&pem).map_err(|e| e.to_string())) {
-            Ok(_) => found.ok("outbound", format!("{} is trusted beside the public authorities", path.display())),
-            Err(why) => found.fail("outbound", format!("[outbound] extra_ca {} can't be used: {why}", path.display())),
+            Ok(_) => {
+                found.ok("outbound", format!("{} is trusted beside the public authorities", path.display()))
+            }
+            Err(why) => {
+                found.fail("outbound", format!("[outbound] extra_ca {} can't be used: {why}", path.display()))
+            }
         }
     }
 }
@@ -306,7 +335,15 @@ fn outbound(config: &Config, found: &mut Findings) {
 async fn data(config: &Config, opened: &Opened, deep: bool, found: &mut Findings) -> Result<()> {
     let stray = strays(&config.server.data);
     if let Some(name) = stray.first() {
-        found.warn("data", format!("{} ({} in all) in the data folder can be read by others; run `chmod -R go= {}`", name, stray.len(), config.server.data.display()));
+        found.warn(
+            "data",
+            format!(
+                "{} ({} in all) in the data folder can be read by others; run `chmod -R go= {}`",
+                name,
+                stray.len(),
+                config.server.data.display()
+            ),
+        );
     }
     match &config.audit.anchor {
         None => found.warn("anchor", "no [audit] anchor is configured, so that a log that was cut or put back can't be told; name a file, best on another host's disk"),
@@ -328,7 +365,13 @@ async fn data(config: &Config, opened: &Opened, deep: bool, found: &mut Findings
     let log = &proof.log;
     for tenant in &log.tenants {
         for finding in &tenant.findings {
-            found.fail("log", format!("log of tenant {}: {finding}; keep this data as evidence and compare it with a backup", tenant.tenant));
+            found.fail(
+                "log",
+                format!(
+                    "log of tenant {}: {finding}; keep this data as evidence and compare it with a backup",
+                    tenant.tenant
+                ),
+            );
         }
         if tenant.more > 0 {
             found.fail("log", format!("log of tenant {}: {} more", tenant.tenant, tenant.more));
@@ -348,10 +391,23 @@ async fn data(config: &Config, opened: &Opened, deep: bool, found: &mut Findings
     }
     if proof.tables.faults.is_empty() {
         let rows: u64 = proof.tables.rows.values().sum();
-        found.ok("content", format!("{rows} rows of {} tables and {} bodies are what was written", proof.tables.rows.len(), bodies));
+        found.ok(
+            "content",
+            format!(
+                "{rows} rows of {} tables and {} bodies are what was written",
+                proof.tables.rows.len(),
+                bodies
+            ),
+        );
     }
     if proof.tables.unowned > 0 {
-        found.ok("content", format!("{} bodies belong to nothing any more and can't be opened by anybody", proof.tables.unowned));
+        found.ok(
+            "content",
+            format!(
+                "{} bodies belong to nothing any more and can't be opened by anybody",
+                proof.tables.unowned
+            ),
+        );
     }
     Ok(())
 }

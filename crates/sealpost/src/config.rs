@@ -161,7 +161,13 @@ pub struct Outbound {
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { port: 25, extra_ca: None, helo: None, bind: None, routes: std::collections::BTreeMap::default() }
+        Self {
+            port: 25,
+            extra_ca: None,
+            helo: None,
+            bind: None,
+            routes: std::collections::BTreeMap::default(),
+        }
     }
 }
 
@@ -208,8 +214,8 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, file: &Path) -> anyhow::Result<Self> {
-        let mut config: Self =
-            toml::from_str(text).with_context(|| format!("the configuration {} is not valid", file.display()))?;
+        let mut config: Self = toml::from_str(text)
+            .with_context(|| format!("the configuration {} is not valid", file.display()))?;
         config.file = std::path::absolute(file)?;
         let base = config.file.parent().map(Path::to_owned).unwrap_or_default();
         let Self { server, tls, keys, audit, outbound, .. } = &mut config;
@@ -381,8 +387,11 @@ mod tests {
         assert_eq!(config.tls.minimum, default_tls());
         // Every key that is commented out is known as well.
         let all = DEFAULT.replace("\n#", "\n");
-        let all: String =
-            all.lines().filter(|l| l.contains('=') && !l.contains("` ") || l.starts_with('[')).collect::<Vec<_>>().join("\n");
+        let all: String = all
+            .lines()
+            .filter(|l| l.contains('=') && !l.contains("` ") || l.starts_with('['))
+            .collect::<Vec<_>>()
+            .join("\n");
         parse(&all).expect("the commented keys are valid too");
     }
 

@@ -149,13 +149,8 @@ impl Instance {
             sealpost_identity::Options::default(),
         );
         let archive = Archive::new(store.clone(), keys.clone(), random.clone());
-        let mailboxes = Mailboxes::new(
-            store.clone(),
-            keys.clone(),
-            audit.clone(),
-            Arc::clone(&clock),
-            random.clone(),
-        );
+        let mailboxes =
+            Mailboxes::new(store.clone(), keys.clone(), audit.clone(), Arc::clone(&clock), random.clone());
         let delivery = Delivery::new(
             Ground {
                 store: store.clone(),

@@ -32,6 +32,7 @@ impl Level {
 }
 
 fn parse(level: &str) -> Result<EnvFilter> {
-    EnvFilter::try_new(level)
-        .with_context(|| format!("[server] log = \"{level}\" is not a level: write error, warn, info or debug"))
+    EnvFilter::try_new(level).with_context(|| {
+        format!("[server] log = \"{level}\" is not a level: write error, warn, info or debug")
+    })
 }

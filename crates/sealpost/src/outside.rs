@@ -64,7 +64,8 @@ impl Outside {
         inbox.last += 1;
         let mail = Mail {
             id: inbox.last,
-            from: sealpost_message::headers::get(&scanned.header, "From").map_or_else(String::new, |f| f.decoded()),
+            from: sealpost_message::headers::get(&scanned.header, "From")
+                .map_or_else(String::new, |f| f.decoded()),
             to: recipient.to_owned(),
             subject: batch.facts.subject.clone(),
             text,
@@ -144,7 +145,8 @@ async fn page(State(outside): State<Outside>, Query(wanted): Query<Wanted>) -> R
         .mails(wanted.to.as_deref())
         .into_iter()
         .map(|mail| {
-            let lines = mail.text.lines().map(|l| (l.trim().starts_with("https://"), l.trim_end().to_owned()));
+            let lines =
+                mail.text.lines().map(|l| (l.trim().starts_with("https://"), l.trim_end().to_owned()));
             Shown { lines: lines.collect(), mail }
         })
         .collect();
@@ -167,7 +169,10 @@ async fn json(State(outside): State<Outside>, Query(wanted): Query<Wanted>) -> i
 
 const HEADERS: [(header::HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];

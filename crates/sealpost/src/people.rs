@@ -62,7 +62,12 @@ pub async fn add(instance: &Instance, new: NewUser, by: &Caller) -> Result<Perso
 
 /// Tells a person, and every security official of their organisation, that one of the person's credentials was set by
 /// somebody else (S43). The mail holds no more than that.
-pub async fn tell_of_credential(instance: &Instance, tenant: TenantId, whose: &str, what: &str) -> Result<()> {
+pub async fn tell_of_credential(
+    instance: &Instance,
+    tenant: TenantId,
+    whose: &str,
+    what: &str,
+) -> Result<()> {
     let mut to = vec![Address::parse(whose)?];
     let mut after = None;
     loop {
@@ -70,7 +75,9 @@ pub async fn tell_of_credential(instance: &Instance, tenant: TenantId, whose: &s
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         let officials = page.iter().filter(|p| p.roles.has(Role::SecurityOfficial) && !p.disabled);
-        to.extend(officials.filter(|p| !p.address.same(&to[0])).map(|p| p.address.clone()).collect::<Vec<_>>());
+        to.extend(
+            officials.filter(|p| !p.address.same(&to[0])).map(|p| p.address.clone()).collect::<Vec<_>>(),
+        );
     }
     let postmaster = Address::parse(&format!("postmaster@{}", to[0].domain()))?;
     let text = format!(

@@ -29,13 +29,25 @@ impl Proof {
 
 /// What covers the tables of crates that have no word of their own for it.
 const STORE: &[Coverage] = &[
-    Coverage { table: "blob", by: "each chunk sealed for its place; opened whole through journal, content and pickup_recipient" },
+    Coverage {
+        table: "blob",
+        by: "each chunk sealed for its place; opened whole through journal, content and pickup_recipient",
+    },
     Coverage { table: "pack", by: "each frame has a check sum; a row is held against its file" },
     Coverage { table: "id_block", by: "held against the largest id in use" },
-    Coverage { table: "meta", by: "nothing: a format that is too high stops the start, one that is too low runs a step again, which fails" },
+    Coverage {
+        table: "meta",
+        by: "nothing: a format that is too high stops the start, one that is too low runs a step again, which fails",
+    },
     Coverage { table: "tenant_root", by: "sealed under the master key and a life key of the ring" },
-    Coverage { table: "data_key", by: "sealed under its root; the time when it was made is not covered and says nothing" },
-    Coverage { table: "journal_key", by: "row MAC; a removed row is named through the journal's rows of its day" },
+    Coverage {
+        table: "data_key",
+        by: "sealed under its root; the time when it was made is not covered and says nothing",
+    },
+    Coverage {
+        table: "journal_key",
+        by: "row MAC; a removed row is named through the journal's rows of its day",
+    },
 ];
 
 /// Opens and recomputes all that is stored. Shows nothing of it, and changes nothing.
@@ -52,7 +64,8 @@ pub async fn everything(config: &Config, opened: &Opened) -> Result<Proof> {
     let archive = Archive::new(opened.store.clone(), opened.keys.clone(), opened.random.clone());
     let journal = sealpost_archive::verify::run(&opened.store, &archive, |blob| look.owns(blob)).await?;
     for fault in &journal.faults {
-        let (other, id) = if fault.table == "blob" { ("journal", fault.blob) } else { ("blob", fault.journal) };
+        let (other, id) =
+            if fault.table == "blob" { ("journal", fault.blob) } else { ("blob", fault.journal) };
         let named = if fault.table == "blob" { fault.journal } else { fault.blob };
         look.fault(fault.table, id, "", format!("{} ({other} {named})", fault.what));
     }
@@ -73,8 +86,12 @@ async fn log(config: &Config, opened: &Opened) -> Result<sealpost_audit::Report>
                 .iter()
                 .map(|o| {
                     let there = match o.kind {
-                        ObjectKind::Journal => sealpost_archive::journal::exists(tx, JournalId::from_raw(o.id))?,
-                        ObjectKind::Blob => sealpost_store::blob::locate(tx, BlobId::from_raw(o.id))?.is_some(),
+                        ObjectKind::Journal => {
+                            sealpost_archive::journal::exists(tx, JournalId::from_raw(o.id))?
+                        }
+                        ObjectKind::Blob => {
+                            sealpost_store::blob::locate(tx, BlobId::from_raw(o.id))?.is_some()
+                        }
                         ObjectKind::Ledger => sealpost_delivery::has_ledger(tx, LedgerId::from_raw(o.id))?,
                         // What people may remove (entries), and what ends by itself (submissions, queue rows).
                         _ => true,

@@ -171,7 +171,13 @@ async fn create(
         let address = Address::parse(&format!("{local}@{DOMAIN}"))?;
         let password: Secret<String> = app_password::random(&random);
         let roles: Roles = [Role::User, role].into_iter().collect();
-        let new = NewUser { tenant, address: address.clone(), name: name.into(), password: password.clone(), roles };
+        let new = NewUser {
+            tenant,
+            address: address.clone(),
+            name: name.into(),
+            password: password.clone(),
+            roles,
+        };
         let person = people::add(&instance, new, &by).await?;
         let app = instance.identity.add_app_password(person, "Mail program (quickstart)", &by).await?;
         people.push((person, address.clone(), name));
@@ -226,7 +232,9 @@ fn choose_ports(base: Option<u16>) -> Result<Vec<(&'static str, u16)>> {
     let mut ports = Vec::with_capacity(PORTS.len());
     for (n, (word, usual)) in (0u16..).zip(PORTS) {
         let port = match base {
-            Some(base) => base.checked_add(n).context("--port-base is too high: ten ports must fit below 65536")?,
+            Some(base) => {
+                base.checked_add(n).context("--port-base is too high: ten ports must fit below 65536")?
+            }
             None => usual,
         };
         if SERVED.contains(&word)
@@ -289,11 +297,8 @@ async fn sample_mail(
             attachments: &[],
         })?;
         let origin = Origin::Submission { tenant, person: *person };
-        let mut body = instance.delivery.begin(Arrival {
-            origin,
-            trace: String::new(),
-            return_path: String::new(),
-        });
+        let mut body =
+            instance.delivery.begin(Arrival { origin, trace: String::new(), return_path: String::new() });
         body.write(&bytes).await?;
         let actor = Actor::Person { tenant, person: *person };
         instance

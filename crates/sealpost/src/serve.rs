@@ -69,8 +69,12 @@ pub async fn bind(
         for addr in list {
             let (door, protocol, security) = match word {
                 "smtp" => (Door::Smtp, Protocol::Smtp, Security::StartTls(mail_tls.clone())),
-                "submission" => (Door::Submission, Protocol::Submission, Security::StartTls(mail_tls.clone())),
-                "submissions" => (Door::Submission, Protocol::Submission, Security::Implicit(mail_tls.clone())),
+                "submission" => {
+                    (Door::Submission, Protocol::Submission, Security::StartTls(mail_tls.clone()))
+                }
+                "submissions" => {
+                    (Door::Submission, Protocol::Submission, Security::Implicit(mail_tls.clone()))
+                }
                 "imap" => (Door::Imap, Protocol::Imap, Security::StartTls(mail_tls.clone())),
                 "imaps" => (Door::Imap, Protocol::Imap, Security::Implicit(mail_tls.clone())),
                 "pop3s" => (Door::Pop3, Protocol::Pop3, Security::Implicit(mail_tls.clone())),
@@ -213,7 +217,8 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
         }
         None => Vec::new(),
     };
-    let servers = if config.dns.servers.is_empty() { dns::system_servers() } else { config.dns.servers.clone() };
+    let servers =
+        if config.dns.servers.is_empty() { dns::system_servers() } else { config.dns.servers.clone() };
     let routes = config
         .outbound
         .routes
@@ -273,7 +278,11 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup: signal(SignalKind::hangup())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Reloads as often as it is told to; ready when the server has to stop.

@@ -125,7 +125,10 @@ pub async fn run(args: Args) -> Result<()> {
 
 fn from_file(path: &Path) -> Result<Answers> {
     let text = std::fs::read_to_string(path).with_context(|| {
-        format!("the answers {} can't be read; give another file with --answers, or leave it out to be asked", path.display())
+        format!(
+            "the answers {} can't be read; give another file with --answers, or leave it out to be asked",
+            path.display()
+        )
     })?;
     toml::from_str(&text).with_context(|| format!("the answers {} are not valid", path.display()))
 }
@@ -137,18 +140,24 @@ fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Plan> {
         bail!("organisation: give the name that people know it by");
     }
     let hostname = host_name(&answers.hostname)?;
-    let domain = Domain::parse(answers.domain.trim())
-        .with_context(|| format!("domain: {:?} is not a mail domain such as clinic.example", answers.domain))?;
+    let domain = Domain::parse(answers.domain.trim()).with_context(|| {
+        format!("domain: {:?} is not a mail domain such as clinic.example", answers.domain)
+    })?;
     let public_url = answers.public_url.unwrap_or_else(|| format!("https://{hostname}"));
     let public_url = public_url.trim().trim_end_matches('/').to_owned();
-    sealpost_web::Hosts::new(&public_url, None, None)
-        .map_err(|_| anyhow::anyhow!("public_url: {public_url:?} must be https:// and a host name, as in https://{hostname}"))?;
+    sealpost_web::Hosts::new(&public_url, None, None).map_err(|_| {
+        anyhow::anyhow!(
+            "public_url: {public_url:?} must be https:// and a host name, as in https://{hostname}"
+        )
+    })?;
     let people = [
         person("official", answers.official, &domain, random)?,
         person("second", answers.second, &domain, random)?,
     ];
     if people[0].address.same(&people[1].address) {
-        bail!("second: it must be another person than the security official, so that one can act when the other can't");
+        bail!(
+            "second: it must be another person than the security official, so that one can act when the other can't"
+        );
     }
     let usual = Usual::of(file);
     let text = configuration(&[
@@ -164,7 +173,8 @@ fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Plan> {
     let config = Config::parse(&text, file)?;
     let mut notes = Vec::new();
     if config.tls.certificate.exists() || config.tls.key.exists() {
-        ServerCertificate::load(&config.tls.certificate, &config.tls.key).context("the certificate can't be used")?;
+        ServerCertificate::load(&config.tls.certificate, &config.tls.key)
+            .context("the certificate can't be used")?;
     } else {
         notes.push(format!(
             "put the certificate for {hostname} at {} and its key at {} (chmod 600) before the first start",
@@ -187,8 +197,7 @@ fn person(what: &str, somebody: Somebody, domain: &Domain, random: &Random) -> R
     let Somebody { name, address, password } = somebody;
     let text = address.trim();
     let text = if text.contains('@') { text.to_owned() } else { format!("{text}@{domain}") };
-    let address =
-        Address::parse(&text).with_context(|| format!("{what}: {text:?} is not a mail address"))?;
+    let address = Address::parse(&text).with_context(|| format!("{what}: {text:?} is not a mail address"))?;
     if address.domain() != domain {
         bail!("{what}: the address must be at {domain}, since nobody else's mailbox is here");
     }
@@ -397,9 +406,11 @@ fn ask(file: &Path) -> Result<Answers> {
     let certificate = line("Certificate chain, PEM", Some("/etc/sealpost/tls/fullchain.pem"))?.into();
     let key = line("Its key, PEM", Some("/etc/sealpost/tls/privkey.pem"))?.into();
     let data = Some(line("Data folder", Some(&shown(&usual.data)))?.into());
-    let ring = Some(line("Key ring, outside the data folder and its backups", Some(&shown(&usual.ring)))?.into());
+    let ring =
+        Some(line("Key ring, outside the data folder and its backups", Some(&shown(&usual.ring)))?.into());
     let master = Some(line("Master key", Some(&shown(&usual.master)))?.into());
-    let anchor = Some(line("Anchor of the log, best on another host's disk", Some(&shown(&usual.anchor)))?.into());
+    let anchor =
+        Some(line("Anchor of the log, best on another host's disk", Some(&shown(&usual.anchor)))?.into());
     let official = somebody("The security official", &domain)?;
     let second = somebody("A second person who can do the same", &domain)?;
     Ok(Answers {
@@ -421,8 +432,10 @@ fn ask(file: &Path) -> Result<Answers> {
 fn somebody(who: &str, domain: &str) -> Result<Somebody> {
     let name = line(&format!("{who}: name"), None)?;
     let address = line(&format!("  address (at {domain})"), None)?;
-    let password = secret("  password of 15 characters or more (leave empty and one is made and shown once)")?;
-    if password.as_deref().is_some_and(|first| secret("  once more").ok().flatten().as_deref() != Some(first)) {
+    let password =
+        secret("  password of 15 characters or more (leave empty and one is made and shown once)")?;
+    if password.as_deref().is_some_and(|first| secret("  once more").ok().flatten().as_deref() != Some(first))
+    {
         bail!("the two passwords differ; nothing was made, run init again");
     }
     Ok(Somebody { name, address, password })

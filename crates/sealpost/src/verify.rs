@@ -57,7 +57,11 @@ pub async fn audit(command: AuditCommand) -> Result<ExitCode> {
         ))?;
     } else {
         let rows: u64 = tables.rows.values().sum();
-        let verdict = if tables.faults.is_empty() { "all as they were written" } else { "NOT all as they were written" };
+        let verdict = if tables.faults.is_empty() {
+            "all as they were written"
+        } else {
+            "NOT all as they were written"
+        };
         crate::print(&format!(
             "{}{log}{rows} rows of {} tables, {} bytes in the journal: {verdict}\n",
             proof::lines(&tables.faults, tables.more),
@@ -82,7 +86,10 @@ pub async fn archive(command: ArchiveCommand) -> Result<ExitCode> {
         ))?;
     } else {
         for fault in &report.faults {
-            crate::print(&format!("{} is wrong: journal {}, blob {}: {}\n", fault.table, fault.journal, fault.blob, fault.what))?;
+            crate::print(&format!(
+                "{} is wrong: journal {}, blob {}: {}\n",
+                fault.table, fault.journal, fault.blob, fault.what
+            ))?;
         }
         let verdict = if report.faults.is_empty() { "all whole" } else { "NOT whole" };
         crate::print(&format!(

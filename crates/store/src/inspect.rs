@@ -225,7 +225,9 @@ pub async fn own_tables(look: &mut Inspection<'_>) -> Result<u64> {
 async fn packs(look: &mut Inspection<'_>) -> Result<()> {
     let rows = look
         .store
-        .read(|tx| tx.rows(&schema::PACKS, &[], |r| Ok((r.int(0)?, r.int(1).unwrap_or(-1), r.int(2).unwrap_or(-1)))))
+        .read(|tx| {
+            tx.rows(&schema::PACKS, &[], |r| Ok((r.int(0)?, r.int(1).unwrap_or(-1), r.int(2).unwrap_or(-1))))
+        })
         .await?;
     look.count("pack", rows.len());
     let folder = look.store.data().join("packs");
@@ -241,7 +243,9 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
         // One that is being written ends where it ends.
         if state == 1 && valid != length {
             let why = if valid < length {
-                format!("{name} is not what was written at byte {valid}, or it ends there; it should have {length}")
+                format!(
+                    "{name} is not what was written at byte {valid}, or it ends there; it should have {length}"
+                )
             } else {
                 format!("{name} has {valid} valid bytes and the row says {length}")
             };

@@ -77,8 +77,7 @@ impl Answer {
     pub fn see(path: &str) -> Self {
         let mut answer =
             Self::new(StatusCode::SEE_OTHER, Kind::Page, "text/plain; charset=utf-8", Body::empty());
-        let here = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
-        let path = if here { path } else { "/" };
+        let path = if is_here(path) { path } else { "/" };
         answer
             .headers
             .insert(header::LOCATION, HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/")));
@@ -144,6 +143,12 @@ impl Answer {
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// Whether it is a path on this host, whatever a browser makes of it: it passes over tabs and line ends, and takes a
+/// backslash for a slash (WHATWG URL, section 4.4), so that `/\t/host` would be another host.
+fn is_here(path: &str) -> bool {
+    path.starts_with('/') && !path.contains("//") && !path.chars().any(|c| c.is_control() || c == '\\')
 }
 
 /// `attachment` with the name in both forms (RFC 6266 appendix D): a plain one for old programs, UTF-8 for the rest.
@@ -245,7 +250,17 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_to_another_host() {
-        for path in ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:1", ""] {
+        for path in [
+            "https://evil.example/",
+            "//evil.example/",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\r\n/evil.example",
+            "/sent//evil.example",
+            "/\u{85}/evil.example",
+            "javascript:1",
+            "",
+        ] {
             assert_eq!(headers(Answer::see(path))["location"], "/", "{path}");
         }
         assert_eq!(headers(Answer::see("/sent/abc?x=y"))["location"], "/sent/abc?x=y");

@@ -29,6 +29,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         asset("seal.svg", "image/svg+xml", include_str!("../assets/seal.svg")),
         asset("time.js", JS, include_str!("../assets/time.js")),
         asset("code.js", JS, include_str!("../assets/code.js")),
+        asset("idle.js", JS, include_str!("../assets/idle.js")),
         asset("message.js", JS, include_str!("../assets/message.js")),
         asset("reply.js", JS, include_str!("../assets/reply.js")),
     ]

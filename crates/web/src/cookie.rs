@@ -15,8 +15,6 @@ pub enum Cookie {
     Session,
     /// A recipient's session at the portal.
     Pickup,
-    /// What a browser earned with a code.
-    Device,
     /// The chosen language.
     Language,
 }
@@ -28,62 +26,88 @@ impl Cookie {
             Self::Form => "__Host-form",
             Self::Session => "__Host-session",
             Self::Pickup => "__Host-pickup",
-            Self::Device => "__Host-device",
             Self::Language => "__Host-language",
         }
     }
 
     /// The value that the browser sent. Where one name came twice the first counts; longer than 64 is not ours.
     pub fn read(self, headers: &HeaderMap) -> Option<&str> {
-        headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, _)| *name == self.name())
-            .map(|(_, value)| value)
-            .filter(|v| {
-                (1..=64).contains(&v.len()) && v.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            })
+        pairs(headers).find(|(name, _)| *name == self.name()).map(|(_, value)| value).filter(|v| is_ours(v))
     }
 
     /// A `Set-Cookie` value.
     pub fn set(self, value: &str) -> String {
-        debug_assert!(
-            value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
-            "cookie values are tokens"
-        );
-        format!(
-            "{}={value}; Path=/; Secure; HttpOnly; SameSite={}{}",
-            self.name(),
-            self.same_site(),
-            self.age()
-        )
+        debug_assert!(is_ours(value), "cookie values are tokens");
+        // A link in a mail program is a visit from another site. The session must be there for it, or each receipt's
+        // link would ask to sign in.
+        format!("{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{}", self.name(), self.age())
     }
 
     /// A `Set-Cookie` value that removes it.
     pub fn clear(self) -> String {
-        format!("{}=; Path=/; Secure; HttpOnly; SameSite={}; Max-Age=0", self.name(), self.same_site())
-    }
-
-    /// A link in a mail program is a visit from another site. The session must be there for it, or each receipt's
-    /// link would ask to sign in; a device's credential is needed for the press of a button on our own page only.
-    const fn same_site(self) -> &'static str {
-        match self {
-            Self::Device => "Strict",
-            Self::Form | Self::Session | Self::Pickup | Self::Language => "Lax",
-        }
+        format!("{}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0", self.name())
     }
 
     const fn age(self) -> &'static str {
         match self {
-            // 180 days; the server's own row decides.
-            Self::Device => "; Max-Age=15552000",
             Self::Language => "; Max-Age=31536000",
             Self::Form | Self::Session | Self::Pickup => "",
         }
     }
+}
+
+/// What browsers earned with codes: one cookie an organisation and recipient, so that what one person of a household
+/// earned is never given to another. They are needed for the press of a button on our own page only, hence `Strict`.
+pub mod device {
+    use super::{HeaderMap, is_ours, pairs};
+
+    /// The names and values that the browser sent, in its order, which is that of their age.
+    pub fn read(headers: &HeaderMap) -> Vec<(&str, &str)> {
+        let mut out: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in pairs(headers) {
+            let known = out.iter().any(|(n, _)| *n == name);
+            if !known && is_label(name.strip_prefix(PREFIX).unwrap_or_default()) && is_ours(value) {
+                out.push((name, value));
+            }
+        }
+        out
+    }
+
+    /// A `Set-Cookie` value for the credential with this label.
+    pub fn set(label: &str, value: &str) -> String {
+        debug_assert!(is_label(label) && is_ours(value), "labels are digits and cookie values are tokens");
+        // 180 days; the server's own row decides.
+        format!("{PREFIX}{label}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=15552000")
+    }
+
+    /// A `Set-Cookie` value that removes the one with this name.
+    pub fn clear(name: &str) -> String {
+        format!("{name}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0")
+    }
+
+    /// The name of the one with this label.
+    pub fn name(label: &str) -> String {
+        format!("{PREFIX}{label}")
+    }
+
+    fn is_label(label: &str) -> bool {
+        label.len() == 8 && label.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    }
+
+    const PREFIX: &str = "__Host-device-";
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+fn is_ours(value: &str) -> bool {
+    (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 #[cfg(test)]
@@ -107,13 +131,21 @@ mod tests {
 
     #[test]
     fn every_cookie_is_bound_to_host_and_tls() {
-        for cookie in [Cookie::Form, Cookie::Session, Cookie::Pickup, Cookie::Device, Cookie::Language] {
-            for text in [cookie.set("abc"), cookie.clear()] {
-                assert!(
-                    text.starts_with("__Host-") && text.contains("; Path=/; Secure; HttpOnly; SameSite=")
-                );
-                assert!(!text.contains("Domain"));
-            }
+        let mut texts = vec![device::set("0123abcd", "abc"), device::clear("__Host-device-0123abcd")];
+        for cookie in [Cookie::Form, Cookie::Session, Cookie::Pickup, Cookie::Language] {
+            texts.extend([cookie.set("abc"), cookie.clear()]);
         }
+        for text in texts {
+            assert!(text.starts_with("__Host-") && text.contains("; Path=/; Secure; HttpOnly; SameSite="));
+            assert!(!text.contains("Domain"));
+        }
+    }
+
+    #[test]
+    fn credentials_are_told_apart_by_their_names() {
+        let text = "__Host-device-0000000a=x; __Host-device-0000000a=y; __Host-device-0000000G=z; __Host-device=v; \
+                    __Host-device-0000000b=w; __Host-device-0000000c=";
+        let found = [("__Host-device-0000000a", "x"), ("__Host-device-0000000b", "w")];
+        assert_eq!(device::read(&headers(text)), found);
     }
 }

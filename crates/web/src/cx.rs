@@ -9,11 +9,11 @@ use axum::http::StatusCode;
 use sealpost_audit::Caller;
 use sealpost_identity::Session;
 use sealpost_model::{Client, Secret};
-use sealpost_pickup::{Link, Opened, Sender};
+use sealpost_pickup::{Browser, Link, Opened, Sender};
 
 use crate::answer::Answer;
 use crate::app::{BRAND, Web};
-use crate::cookie::Cookie;
+use crate::cookie::{Cookie, device};
 use crate::form::{Fields, Upload};
 use crate::page::{Moment, Page};
 use crate::problem::Problem;
@@ -114,6 +114,12 @@ impl Cx {
         cookie.read(&self.cookies).map(|v| Secret::new(v.to_owned()))
     }
 
+    /// What this browser brings to the portal's door.
+    pub fn browser(&self, shared: bool) -> Browser {
+        let devices = device::read(&self.cookies).into_iter().map(|(_, v)| Secret::new(v.to_owned()));
+        Browser { session: self.cookie(Cookie::Pickup), devices: devices.collect(), shared }
+    }
+
     /// The frame for a page with this title.
     pub fn page(&self, title: impl Into<String>) -> Page {
         Page {
@@ -127,7 +133,7 @@ impl Cx {
             csrf: self.app.form_token(&self.form_cookie),
             nonce: self.nonce.clone(),
             back: self.path.clone(),
-            refresh: None,
+            leaves: None,
             scripts: &["time.js"],
         }
     }

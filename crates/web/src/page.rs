@@ -25,8 +25,8 @@ pub struct Page {
     pub nonce: String,
     /// Where the language switch comes back to.
     pub back: String,
-    /// `SECONDS;url=PATH`: leaves the page by itself.
-    pub refresh: Option<String>,
+    /// After how many idle seconds the page leaves by itself, and where to.
+    pub leaves: Option<(u32, String)>,
     /// Names of the modules that it loads.
     pub scripts: &'static [&'static str],
 }

@@ -25,7 +25,7 @@ async fn a_recipient_opens_reads_answers_and_closes() {
     assert!(
         text.contains("Demo Clinic")
             && text.contains("p•••@outside.example")
-            && text.contains("December 21, 2026")
+            && text.contains("December 20, 2026")
     );
     for hidden in ["Blood", "results", "Alice", PAT] {
         assert!(!text.contains(hidden), "{hidden} before any proof");
@@ -81,6 +81,45 @@ async fn a_recipient_opens_reads_answers_and_closes() {
     // The same browser isn't asked again.
     let again = pat.submit(&base, &base, &[]).await;
     assert_eq!(again.header("location"), format!("{base}/message"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_of_the_one_before_are_worth_nothing_and_a_shared_computer_keeps_none() {
+    let stage = Stage::new().await;
+    let site = site(&stage);
+    let (first, code) = stage.wait_for_pat("first").await;
+    let mut pat = Browser::new(&site, PORTAL);
+    pat.open(&first.to_string(), &code).await;
+    let noted = pat.cookies.clone();
+    let devices = |b: &Browser| b.cookies.keys().filter(|n| n.starts_with("__Host-device-")).count();
+    assert_eq!(devices(&pat), 1);
+
+    let (second, code) = stage.wait_for_pat("second").await;
+    let base = format!("/pickup/{second}");
+    let fields = [("code", code.as_str()), ("shared", "yes")];
+    pat.submit(&format!("{base}/code"), &format!("{base}/code"), &fields).await;
+    assert_eq!(pat.get(&format!("{base}/message")).await.status, StatusCode::OK);
+    assert_eq!(devices(&pat), 0);
+    let mut thief = Browser::new(&site, PORTAL);
+    thief.cookies = noted;
+    for link in [&first, &second] {
+        let base = format!("/pickup/{link}");
+        assert_eq!(thief.get(&format!("{base}/message")).await.header("location"), base);
+        assert_eq!(thief.submit(&base, &base, &[]).await.header("location"), format!("{base}/code"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_form_is_a_reading() {
+    let stage = Stage::new().await;
+    let site = site(&stage);
+    let (link, code) = stage.wait_for_pat("Blood count").await;
+    let mut pat = Browser::new(&site, PORTAL);
+    pat.open(&link.to_string(), &code).await;
+    let opened = async || stage.pickup.sent_list(&stage.sender(), None, 1).await.expect("a list")[0].opened;
+    assert_eq!(opened().await, 0);
+    assert!(pat.get(&format!("/pickup/{link}/reply")).await.text().contains("Re: Blood count"));
+    assert_eq!(opened().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

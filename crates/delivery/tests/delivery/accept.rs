@@ -16,7 +16,11 @@ async fn one_message_is_everywhere_at_once() {
     let accepted = world.send(&to, &letter("bob@clinic.test")).await.expect("is taken");
     let after = world.rows();
     let new: Vec<i64> = after.iter().zip(before).map(|(a, b)| a - b).collect();
-    assert_eq!(new, [1, 1, 1, 1, 1, 3, 2], "one body, one journal row, one entry, three in the ledger, two queued");
+    assert_eq!(
+        new,
+        [1, 1, 1, 1, 1, 3, 2],
+        "one body, one journal row, one entry, three in the ledger, two queued"
+    );
 
     let inbox = world.inbox("bob").await;
     assert!(inbox[0].1.ends_with(&letter("bob@clinic.test")) && inbox[0].1.starts_with("Received: by mail"));
@@ -31,7 +35,8 @@ async fn one_message_is_everywhere_at_once() {
 
     let ledger = world.of(accepted.submission).await;
     let got: Vec<_> = ledger.iter().map(|r| (r.recipient.as_str(), r.method, r.state)).collect();
-    let want = [(Method::Mailbox, State::Delivered), (Method::Smtp, State::Queued), (Method::Local, State::Queued)];
+    let want =
+        [(Method::Mailbox, State::Delivered), (Method::Smtp, State::Queued), (Method::Local, State::Queued)];
     assert_eq!(got, to.iter().zip(want).map(|(to, (m, s))| (*to, m, s)).collect::<Vec<_>>());
     for r in &ledger {
         assert_eq!((r.sender.as_str(), r.message_id.as_str()), ("ann@clinic.test", "<letter@clinic.test>"));
@@ -40,7 +45,10 @@ async fn one_message_is_everywhere_at_once() {
 
     let accept = &world.log(world.clinic(), Verb::Accept).await[0];
     assert_eq!(accept.outcome, Some(Outcome::Done));
-    assert_eq!((accept.protocol, accept.owner), (Some(Protocol::Submission), Some(world.person("ann").account)));
+    assert_eq!(
+        (accept.protocol, accept.owner),
+        (Some(Protocol::Submission), Some(world.person("ann").account))
+    );
     let mut objects = vec![Object::from(accepted.submission), Object::from(accepted.journal)];
     objects.push(inbox[0].0.id.into());
     objects.extend(ledger.iter().map(|r| Object::from(r.id)));
@@ -53,7 +61,8 @@ async fn one_message_is_everywhere_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_recipient_who_is_named_twice_gets_it_once() {
     let world = World::new().await;
-    let to = ["bob@clinic.test", "eve@outside.test", "bob@CLINIC.test", "eve@Outside.test", "ann@clinic.test"];
+    let to =
+        ["bob@clinic.test", "eve@outside.test", "bob@CLINIC.test", "eve@Outside.test", "ann@clinic.test"];
     let accepted = world.send(&to, &letter("bob@clinic.test")).await.expect("is taken");
     assert_eq!(world.of(accepted.submission).await.len(), 3);
     assert_eq!((world.inbox("bob").await.len(), world.inbox("ann").await.len()), (1, 1));
@@ -76,8 +85,10 @@ async fn mail_from_outside_is_traced_and_stripped_of_our_headers() {
     let world = World::new().await;
     let message = "From: eve@outside.test\r\nBcc: x@outside.test\r\nX-Sealpost-Method: pickup\r\n\
         Return-Path: <forged@outside.test>\r\nSubject: [secure] Hello\r\nX-Sealpost-Anything: [7]\r\n\r\nHi.\r\n";
-    let accepted =
-        world.take(world.arriving("eve@outside.test", &["bob@clinic.test"], message)).await.expect("is taken");
+    let accepted = world
+        .take(world.arriving("eve@outside.test", &["bob@clinic.test"], message))
+        .await
+        .expect("is taken");
     let shown = "Return-Path: <eve@outside.test>\r\nReceived: from outside\r\nFrom: eve@outside.test\r\n\
         Bcc: x@outside.test\r\nSubject: [secure] Hello\r\n\r\nHi.\r\n";
     let inbox = world.inbox("bob").await;
@@ -158,7 +169,9 @@ async fn who_asks_for_pickup_gets_it_for_those_outside() {
         ("X-Sealpost-Method: tls\r\n", "Results [secure]", Method::Pickup),
         ("X-Sealpost-Expire: 7d\r\n", "Results", Method::Smtp),
     ] {
-        let message = format!("From: ann@clinic.test\r\n{headers}Subject: {subject}\r\nTo: bob@clinic.test\r\n\r\nHi.\r\n");
+        let message = format!(
+            "From: ann@clinic.test\r\n{headers}Subject: {subject}\r\nTo: bob@clinic.test\r\n\r\nHi.\r\n"
+        );
         let to = ["bob@clinic.test", "eve@outside.test"];
         let accepted = world.send(&to, &message).await.expect("is taken");
         let methods: Vec<_> = world.of(accepted.submission).await.iter().map(|r| r.method).collect();
@@ -240,7 +253,8 @@ async fn what_the_server_writes_is_marked_as_what_it_is() {
     assert_eq!(world.journal().await.pop().expect("has rows").0.direction, Direction::Inbound as i64);
 
     // Notices may go where messages must not, and never wait.
-    let notice = world.own(Kind::Notice, "ann@clinic.test", "eve@outside.test", text).await.expect("is taken");
+    let notice =
+        world.own(Kind::Notice, "ann@clinic.test", "eve@outside.test", text).await.expect("is taken");
     assert_eq!(world.of(notice.submission).await[0].method, Method::Smtp);
     let courier = crate::world::Scripted::new(|_| {
         let evidence = sealpost_delivery::Evidence::default();
@@ -259,7 +273,12 @@ async fn recipients_are_asked_for_before_the_message() {
     let clinic = Some(world.clinic());
     world
         .identity
-        .add_alias(world.clinic(), &address("office@clinic.test"), &address("bob@clinic.test"), &Caller::SYSTEM)
+        .add_alias(
+            world.clinic(),
+            &address("office@clinic.test"),
+            &address("bob@clinic.test"),
+            &Caller::SYSTEM,
+        )
         .await
         .expect("is added");
     let bob = world.person("bob");

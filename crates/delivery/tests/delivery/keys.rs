@@ -56,14 +56,18 @@ async fn the_last_recipient_ends_the_way_to_the_body() {
     });
     world.work(&half.as_smtp()).await;
     world.delivery.destroy_doomed().await.expect("has nothing to do");
-    assert!(way(&world, id).0.is_some() && world.keys.ring().key(life).is_some(), "somebody still waits for it");
+    assert!(
+        way(&world, id).0.is_some() && world.keys.ring().key(life).is_some(),
+        "somebody still waits for it"
+    );
 
     world.clock.advance(std::time::Duration::from_secs(60));
     world.work(&Scripted::new(|_| delivered()).as_smtp()).await;
     assert_eq!(way(&world, id), (None, 0, 0));
     world.delivery.destroy_doomed().await.expect("destroys");
     assert!(world.keys.ring().key(life).is_none());
-    let left: sealpost_store::Result<_> = world.store.read_blocking(|tx| tx.row(&DOOMED, params![], |r| r.int(0)));
+    let left: sealpost_store::Result<_> =
+        world.store.read_blocking(|tx| tx.row(&DOOMED, params![], |r| r.int(0)));
     assert_eq!(left.expect("reads"), Some(0));
     let entries = world.log(world.clinic(), Verb::KeyDestroy).await;
     assert_eq!(entries.iter().map(|e| e.outcome).collect::<Vec<_>>(), [Some(Ended::Open), Some(Ended::Done)]);
@@ -79,7 +83,8 @@ async fn the_last_recipient_ends_the_way_to_the_body() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_ends_it_too() {
     let world = World::new().await;
-    let id = world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken").submission;
+    let id =
+        world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken").submission;
     let life = way(&world, id).0.expect("hangs on one");
     let rejected =
         || Some(Outcome::Rejected { reason: Reason::RecipientRejected, evidence: Evidence::default() });
@@ -92,9 +97,10 @@ async fn a_failure_ends_it_too() {
 #[tokio::test(start_paused = true)]
 async fn yesterdays_copy_opens_nothing() {
     let world = World::new().await;
-    let id = world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken").submission;
+    let id =
+        world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken").submission;
     let (clock, people) = (world.clock.clone(), world.people.clone());
-    let World { folder, .. } = world;
+    let folder = world.close();
 
     let (data, yesterday) = (folder.path().join("data"), folder.path().join("yesterday"));
     copy(&data, &yesterday);
@@ -104,7 +110,7 @@ async fn yesterdays_copy_opens_nothing() {
     world.work(&courier.as_smtp()).await;
     assert_eq!(courier.seen().len(), 1);
     world.delivery.destroy_doomed().await.expect("destroys");
-    let World { folder, .. } = world;
+    let folder = world.close();
 
     std::fs::remove_dir_all(&data).expect("is removed");
     copy(&yesterday, &data);

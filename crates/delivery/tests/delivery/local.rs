@@ -22,7 +22,10 @@ async fn a_message_to_another_organisation_comes_in_there_as_from_outside() {
 
     let inbox = world.inbox("carl").await;
     assert_eq!(inbox.len(), 1);
-    let want = format!("Return-Path: <ann@clinic.test>\r\nReceived: by mail.clinic.test\r\n{}", letter("carl@lab.test"));
+    let want = format!(
+        "Return-Path: <ann@clinic.test>\r\nReceived: by mail.clinic.test\r\n{}",
+        letter("carl@lab.test")
+    );
     assert_eq!(inbox[0].1, want, "what Ann's organisation hides does not leave it");
     let row = &world.of(accepted.submission).await[0];
     assert_eq!((row.state, row.method, row.grade), (State::Delivered, Method::Local, Some(Grade::Pinned)));

@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealpost_audit::{Outcome as Ended, Verb};
-use sealpost_delivery::{
-    Batch, Courier, Couriers, Delivery, Evidence, Future, Job, Kind, Outcome, State,
-};
+use sealpost_delivery::{Batch, Courier, Couriers, Delivery, Evidence, Future, Job, Kind, Outcome, State};
 use sealpost_model::QueueId;
 use sealpost_policy::{Grade, Method, Reason};
 use sealpost_store::{params, sql};
@@ -20,7 +18,12 @@ sql! {
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn evidence() -> Evidence {
-    Evidence { host: "mx.outside.test".into(), tls: "TLSv1.3".into(), reply: "250 ok".into(), ..Evidence::default() }
+    Evidence {
+        host: "mx.outside.test".into(),
+        tls: "TLSv1.3".into(),
+        reply: "250 ok".into(),
+        ..Evidence::default()
+    }
 }
 
 fn delivered() -> Option<Outcome> {
@@ -54,7 +57,11 @@ async fn what_was_delivered_leaves_the_queue_with_its_evidence() {
     world.work(&courier.as_smtp()).await;
 
     let seen = courier.seen();
-    assert_eq!(seen.iter().map(|s| s.recipient.as_str()).collect::<Vec<_>>(), to, "one message, both recipients");
+    assert_eq!(
+        seen.iter().map(|s| s.recipient.as_str()).collect::<Vec<_>>(),
+        to,
+        "one message, both recipients"
+    );
     let shown = format!("Received: by mail.clinic.test\r\n{}", letter("eve@outside.test"));
     assert!(seen.iter().all(|s| s.body == shown && s.attempt == 1 && s.from == "ann@clinic.test"));
     for row in world.of(accepted.submission).await {
@@ -64,7 +71,10 @@ async fn what_was_delivered_leaves_the_queue_with_its_evidence() {
     }
     assert!(world.delivery.queue(world.clinic(), None).await.expect("lists").is_empty());
     let attempts = world.log(world.clinic(), Verb::Attempt).await;
-    assert_eq!(attempts.iter().map(|a| a.outcome).collect::<Vec<_>>(), [Some(Ended::Open), Some(Ended::Done)]);
+    assert_eq!(
+        attempts.iter().map(|a| a.outcome).collect::<Vec<_>>(),
+        [Some(Ended::Open), Some(Ended::Done)]
+    );
     assert_eq!(attempts[1].closes, Some(attempts[0].id));
     world.work(&courier.as_smtp()).await;
     assert!(courier.seen().is_empty(), "once is enough");
@@ -111,7 +121,8 @@ async fn who_cant_be_reached_is_tried_for_two_hours() {
             assert_eq!(seen.attempt as usize, tried.len());
         }
         let row = &world.of(accepted.submission).await[0];
-        let want = if minute < 120 { (State::Queued, Method::Smtp) } else { (State::Waiting, Method::Pickup) };
+        let want =
+            if minute < 120 { (State::Queued, Method::Smtp) } else { (State::Waiting, Method::Pickup) };
         assert_eq!((row.state, row.method), want, "after {minute} minutes");
         world.clock.advance(MINUTE);
     }
@@ -158,7 +169,6 @@ async fn a_failure_is_told_to_the_sender_without_content() {
     for part in [
         "To: ann@clinic.test",
         "multipart/report",
-        "Original-Envelope-Id",
         "rfc822; fay@outside.test",
         "Status: 5.1.1",
         "rfc822; gus@outside.test",
@@ -166,7 +176,7 @@ async fn a_failure_is_told_to_the_sender_without_content() {
         "Action: failed",
         "letter@clinic.test",
     ] {
-        assert!(part == "Original-Envelope-Id" || dsn.contains(part), "{part} is missing:\n{dsn}");
+        assert!(dsn.contains(part), "{part} is missing:\n{dsn}");
     }
     for part in ["eve@", "potassium", "Doe", "Results", "250 ok"] {
         assert!(!dsn.contains(part), "{part} is in:\n{dsn}");
@@ -201,7 +211,8 @@ async fn a_notice_that_fails_is_told_and_never_waits() {
     for verdict in [rejected, unfit] {
         let courier = Scripted::new(move |_| verdict());
         let pickup = Scripted::new(|_| Some(Outcome::Waiting));
-        let notice = world.own(Kind::Notice, "ann@clinic.test", "eve@outside.test", text).await.expect("is taken");
+        let notice =
+            world.own(Kind::Notice, "ann@clinic.test", "eve@outside.test", text).await.expect("is taken");
         world.work(&both(&courier, &pickup)).await;
         assert_eq!(courier.seen()[0].kind, Kind::Notice);
         assert!(pickup.seen().is_empty());
@@ -210,7 +221,8 @@ async fn a_notice_that_fails_is_told_and_never_waits() {
     assert_eq!(world.inbox("ann").await.len(), 2);
 
     // One that can't be handed over is tried for two days.
-    let notice = world.own(Kind::Notice, "ann@clinic.test", "eve@outside.test", text).await.expect("is taken");
+    let notice =
+        world.own(Kind::Notice, "ann@clinic.test", "eve@outside.test", text).await.expect("is taken");
     let courier = Scripted::new(|_| retry());
     let mut hours = 0;
     loop {
@@ -266,7 +278,7 @@ async fn an_administrator_may_have_it_tried_now() {
         world.clock.advance(2 * MINUTE);
     }
     let row = world.delivery.queue(world.clinic(), None).await.expect("lists").remove(0);
-    assert_eq!((row.attempt, row.sending), (2, false));
+    assert_eq!((row.attempt, row.sending), (3, false));
     courier.seen();
     let lab = world.person("carl").tenant;
     assert!(!world.delivery.retry_now(lab, row.id).await.expect("asks"), "it is not theirs");
@@ -278,7 +290,7 @@ async fn an_administrator_may_have_it_tried_now() {
     assert!(world.delivery.retry_now(world.clinic(), row.id).await.expect("asks"));
     watch.changed().await;
     world.work(&courier.as_smtp()).await;
-    assert_eq!(courier.seen()[0].attempt, 3);
+    assert_eq!(courier.seen()[0].attempt, 4);
 }
 
 /// More than is claimed at once, and more batches than run at once.
@@ -288,8 +300,8 @@ async fn a_long_queue_is_carried_whole() {
     let to: Vec<String> = (0..230).map(|n| format!("r{n}@outside.test")).collect();
     let many: Vec<&str> = to.iter().map(String::as_str).collect();
     let one = world.send(&many, &letter("list@outside.test")).await.expect("is taken");
-    for n in 0..70 {
-        world.send(&[to[n].as_str()], &letter(&to[n])).await.expect("is taken");
+    for to in &to[..70] {
+        world.send(&[to.as_str()], &letter(to)).await.expect("is taken");
     }
     assert_eq!(world.rows()[4..], [71, 300, 300]);
     let courier = Scripted::new(|_| delivered());
@@ -315,7 +327,11 @@ impl Courier for Telling {
         Box::pin(async move {
             let sent = self.delivery.sent(batch.submission).await.expect("reads").expect("is there");
             let state = |job: &Job| {
-                sent.recipients.iter().find(|r| r.id == job.ledger).map(|r| (r.state, r.method)).expect("has a row")
+                sent.recipients
+                    .iter()
+                    .find(|r| r.id == job.ledger)
+                    .map(|r| (r.state, r.method))
+                    .expect("has a row")
             };
             for job in &batch.jobs {
                 let (state, method) = state(job);
@@ -348,7 +364,8 @@ fn what_a_dying_process_had_begun_is_maybe_sent_and_tried_again() {
             Arc::new(Telling { delivery: delivery.clone(), began, hangs, seen })
         };
         let (smtp, local) = (telling(true), telling(true));
-        let couriers = Couriers::default().with(Method::Smtp, smtp.clone()).with(Method::Local, local.clone());
+        let couriers =
+            Couriers::default().with(Method::Smtp, smtp.clone()).with(Method::Local, local.clone());
         tokio::select! {
             _ = world.delivery.run(couriers, std::future::pending()) => panic!("it never stops"),
             () = async { smtp.began.notified().await; local.began.notified().await } => {}
@@ -365,7 +382,8 @@ fn what_a_dying_process_had_begun_is_maybe_sent_and_tried_again() {
         let seen = Mutex::default();
         let began = tokio::sync::Notify::new();
         let telling = Arc::new(Telling { delivery: world.delivery.clone(), began, hangs: false, seen });
-        let couriers = Couriers::default().with(Method::Smtp, telling.clone()).with(Method::Local, telling.clone());
+        let couriers =
+            Couriers::default().with(Method::Smtp, telling.clone()).with(Method::Local, telling.clone());
         world.work(&couriers).await;
         let mut seen = telling.seen.lock().expect("nobody panicked").clone();
         seen.sort_by_key(|(_, _, method, _)| *method as u8);
@@ -377,7 +395,8 @@ fn what_a_dying_process_had_begun_is_maybe_sent_and_tried_again() {
         ];
         assert_eq!(seen, want);
         assert!(world.of(id).await.iter().all(|r| r.state == State::Delivered));
-        let ends: Vec<_> = world.log(world.clinic(), Verb::Attempt).await.iter().filter_map(|a| a.outcome).collect();
+        let ends: Vec<_> =
+            world.log(world.clinic(), Verb::Attempt).await.iter().filter_map(|a| a.outcome).collect();
         let count = |end| ends.iter().filter(|e| **e == end).count();
         assert_eq!((count(Ended::Open), count(Ended::Unknown), count(Ended::Done)), (4, 2, 2));
     });

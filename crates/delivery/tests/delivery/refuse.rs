@@ -8,7 +8,12 @@ use sealpost_policy::Reason;
 use crate::world::{LIMIT, World, address, letter};
 
 /// That a message was refused for this reason and has left its entry, and nothing else.
-async fn refused(world: &World, result: Result<sealpost_delivery::Accepted, Refused>, want: Reason, rows: [i64; 7]) {
+async fn refused(
+    world: &World,
+    result: Result<sealpost_delivery::Accepted, Refused>,
+    want: Reason,
+    rows: [i64; 7],
+) {
     let error = result.expect_err("is refused");
     assert_eq!(error.reason(), Some(want), "{error}");
     assert_eq!(world.rows(), rows, "{want:?} leaves no row");
@@ -128,7 +133,11 @@ async fn limits_hold_while_it_arrives() {
 
     // A header has an end, and it is the same however it was cut.
     let rows = world.rows();
-    let endless = format!("{}X-Long: {}\r\n\r\nHi.\r\n", text.split("\r\n\r\n").next().expect("is there"), "x".repeat(270_000));
+    let endless = format!(
+        "{}X-Long: {}\r\n\r\nHi.\r\n",
+        text.split("\r\n\r\n").next().expect("is there"),
+        "x".repeat(270_000)
+    );
     for pieces in [1 << 20, 4096] {
         let (mut s, bytes) = world.submission(ann, ann.address, &to, &endless);
         let mut reasons = Vec::new();

@@ -6,8 +6,8 @@ use sealpost_archive::{Archive, Envelope, JournalRow, journal};
 use sealpost_audit::{Audit, Caller, Filter, Record, Verb};
 use sealpost_crypto::{Key, Random};
 use sealpost_delivery::{
-    Accepted, Arrival, Batch, Courier, Couriers, Delivery, Future, Ground, Job, Kind, LedgerRow, Options, Origin,
-    Outcome, Refused, Submission,
+    Accepted, Arrival, Batch, Courier, Couriers, Delivery, Future, Ground, Job, Kind, LedgerRow, Options,
+    Origin, Outcome, Refused, Submission,
 };
 use sealpost_identity::{Identity, NewPerson};
 use sealpost_mailbox::{Entry, Mailboxes};
@@ -81,9 +81,12 @@ impl World {
             let domain = Domain::parse(domain).expect("a domain");
             world.identity.add_domain(tenant, &domain, true, &by).await.expect("adds a domain");
         }
-        for (at, quota) in
-            [("ann@clinic.test", 1 << 40), ("bob@clinic.test", 1 << 40), ("dan@clinic.test", 300), ("carl@lab.test", 900)]
-        {
+        for (at, quota) in [
+            ("ann@clinic.test", 1 << 40),
+            ("bob@clinic.test", 1 << 40),
+            ("dan@clinic.test", 300),
+            ("carl@lab.test", 900),
+        ] {
             world.add(at, quota).await;
         }
         world
@@ -146,6 +149,12 @@ impl World {
             Options { hostname: "mail.clinic.test".into(), message_size: LIMIT, ..Options::default() };
         let delivery = Delivery::new(ground, options);
         Self { folder, clock, people, store, keys, audit, identity, archive, mailboxes, delivery }
+    }
+
+    /// Ends, and leaves what lies on the disk.
+    pub fn close(self) -> tempfile::TempDir {
+        let Self { folder, .. } = self;
+        folder
     }
 
     async fn add(&mut self, at: &'static str, quota: i64) {
@@ -272,7 +281,8 @@ impl World {
 
     /// The journal's rows, oldest first, each with its body as it is kept.
     pub async fn journal(&self) -> Vec<(JournalRow, Envelope, String)> {
-        let rows = self.store.read(|tx| journal::page(tx, JournalId::from_raw(0), 1000)).await.expect("reads");
+        let rows =
+            self.store.read(|tx| journal::page(tx, JournalId::from_raw(0), 1000)).await.expect("reads");
         let mut out = Vec::new();
         for row in rows {
             let (key, envelope) = self.archive.open(&row).await.expect("opens");
@@ -319,7 +329,8 @@ impl World {
     pub async fn work(&self, couriers: &Couriers) {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let quiet = async move {
-            loop {
+            // A bound for what never ends: each look takes the store some real time, the pause between none.
+            for _ in 0..300_000 {
                 let now = sealpost_model::Clock::now(&*clock);
                 let busy = store.read(move |tx| tx.row(&BUSY, params![now], |r| r.int(0)));
                 let busy: sealpost_store::Result<_> = busy.await;
@@ -328,6 +339,7 @@ impl World {
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
+            panic!("the queue never comes to rest");
         };
         self.delivery.run(couriers.clone(), quiet).await.expect("works");
     }

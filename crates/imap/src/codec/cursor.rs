@@ -1,5 +1,7 @@
 //! A place in a command, and the small tokens that all commands are made of (RFC 9051 section 9).
 
+use std::ops::RangeInclusive;
+
 /// A command that does not follow the grammar: where, and what would have been right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Expected {expected} at position {at}")]
@@ -212,14 +214,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `"(" item *(SP item) ")"`; empty lists pass where `empty` allows them.
-    pub fn list<T>(&mut self, empty: bool, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    /// `"(" item *(SP item) ")"`, as many items as `lengths` allows.
+    pub fn list<T>(
+        &mut self,
+        lengths: RangeInclusive<usize>,
+        mut item: impl FnMut(&mut Self) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
         self.need(b'(', "an opening parenthesis")?;
         let mut found = Vec::new();
-        if empty && self.take(b')') {
+        if lengths.contains(&0) && self.take(b')') {
             return Ok(found);
         }
         loop {
+            if found.len() == *lengths.end() {
+                return self.expected("the end of a list that is too long");
+            }
             found.push(item(self)?);
             if self.take(b')') {
                 return Ok(found);

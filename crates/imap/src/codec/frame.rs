@@ -13,17 +13,17 @@ use super::parse::tag_of;
 /// How much a client may send in one command, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A line.
-    pub line: usize,
+    /// The text of a command: all its lines together, without what their literals hold.
+    pub text: usize,
     /// All literals of a command together, APPEND's message apart.
     pub literals: usize,
 }
 
 impl Limits {
     /// Until somebody is logged in.
-    pub const BEFORE_LOGIN: Self = Self { line: 8 * 1024, literals: 4 * 1024 };
+    pub const BEFORE_LOGIN: Self = Self { text: 5 * 1024, literals: 3 * 1024 };
     /// From then on. RFC 7162 section 4 wants 8,192 at least; clients send long UID sets.
-    pub const AFTER_LOGIN: Self = Self { line: 64 * 1024, literals: 64 * 1024 };
+    pub const AFTER_LOGIN: Self = Self { text: 64 * 1024, literals: 64 * 1024 };
 }
 
 /// What is next on the wire.
@@ -56,12 +56,15 @@ pub enum Frame {
 /// Why a command was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Over [`Limits::line`].
+    /// Over [`Limits::text`].
     #[error("The line is too long")]
     LongLine,
     /// Over [`Limits::literals`].
     #[error("The literal is too large")]
     LargeLiteral,
+    /// More literals than anybody needs.
+    #[error("The command holds too many literals")]
+    ManyLiterals,
     /// A line that ends with LF alone.
     #[error("A line must end with CR LF")]
     BareLineFeed,
@@ -94,6 +97,9 @@ pub enum LineFault {
 /// How much of a refused command is skipped before it is hopeless.
 const MOST_SKIPPED: u64 = 16 * 1024 * 1024;
 
+/// Literals of one command. Empty ones cost the other limits next to nothing, but each wants an answer.
+const MOST_LITERALS: usize = 100;
+
 /// Finds commands in what a client sends.
 #[derive(Debug)]
 pub struct Framer {
@@ -107,6 +113,8 @@ pub struct Framer {
     seen: usize,
     /// Bytes of the command's literals so far.
     literals: usize,
+    /// How many literals the command has so far.
+    opened: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +141,7 @@ struct Opening {
 impl Framer {
     /// A framer with nothing in it.
     pub fn new(limits: Limits) -> Self {
-        Self { input: BytesMut::new(), limits, state: State::Line, line: 0, seen: 0, literals: 0 }
+        Self { input: BytesMut::new(), limits, state: State::Line, line: 0, seen: 0, literals: 0, opened: 0 }
     }
 
     /// Other limits, from the next command on.
@@ -256,6 +264,7 @@ impl Framer {
         self.line = 0;
         self.seen = 0;
         self.literals = 0;
+        self.opened = 0;
     }
 
     /// Looks at a complete line of a command whose LF is at `end`.
@@ -286,14 +295,21 @@ impl Framer {
         if total > self.limits.literals {
             return Some(self.refuse(Refusal::LargeLiteral));
         }
+        if self.opened == MOST_LITERALS {
+            return Some(self.refuse(Refusal::ManyLiterals));
+        }
+        self.opened += 1;
         self.literals = total;
         self.state = State::Literal(end + 1 + size);
         opening.waits.then_some(Frame::Continue)
     }
 
-    /// Whether the current line, which reaches to `end` so far, is over the limit; its CR does not count.
+    /// Whether the command, which reaches to `end` so far, has too much text; the last line's CR does not count.
+    ///
+    /// `input` begins with the command, so that this and the limit of literals bound all that is held of it. A limit
+    /// for each line would bound nothing: `{0+}` begins a new one for free.
     fn too_long(&self, end: usize) -> bool {
-        end - self.line > self.limits.line + 1
+        end.saturating_sub(self.literals) > self.limits.text + 1
     }
 
     /// Refuses the command and skips it from its current line on.
@@ -369,7 +385,7 @@ mod tests {
 
     use super::*;
 
-    const TIGHT: Limits = Limits { line: 40, literals: 10 };
+    const TIGHT: Limits = Limits { text: 40, literals: 10 };
 
     /// Everything that happens with `wire`, cut into pieces at `cuts`; a body is gathered.
     fn frames(wire: &[u8], cuts: &[usize]) -> Vec<String> {
@@ -432,6 +448,19 @@ mod tests {
         ),
         ("a X {6}\r\n123456 {6}\r\nb NOOP\r\n", &["Continue", "refused a LargeLiteral", "command b NOOP"]),
         (
+            "a X 34567890 {5}\r\nhello 345678901234567890123\r\nb NOOP\r\n",
+            &["Continue", "command a X 34567890 {5}\\r\\nhello 345678901234567890123", "command b NOOP"],
+        ),
+        // Literals, empty ones too, do not begin the count anew.
+        (
+            "a X 34567890 {5}\r\nhello 3456789012345678901234\r\nb NOOP\r\n",
+            &["Continue", "refused a LongLine", "command b NOOP"],
+        ),
+        (
+            "a X 34567890123456789 {0+}\r\n34567890123456789 {0+}\r\n34567890123456789\r\nb NOOP\r\n",
+            &["refused a LongLine", "command b NOOP"],
+        ),
+        (
             "a X 23456789012345678901234567890123456789\r\nb NOOP\r\n",
             &["refused a LongLine", "command b NOOP"],
         ),
@@ -465,6 +494,50 @@ mod tests {
             let wanted: Vec<String> = wanted.iter().map(|&w| w.to_owned()).collect();
             assert_eq!(frames(wire.as_bytes(), &[]), wanted, "{wire:?}");
         }
+    }
+
+    /// The most that a framer holds while `piece` is sent again and again behind `head`.
+    fn most_held(limits: Limits, head: &str, piece: &str) -> usize {
+        let mut framer = Framer::new(limits);
+        framer.input.extend_from_slice(head.as_bytes());
+        let mut most = 0;
+        for _ in 0..1_000 {
+            framer.input.extend_from_slice(piece.as_bytes());
+            while let Some(frame) = framer.next() {
+                if frame == Frame::Hopeless {
+                    return most;
+                }
+            }
+            most = most.max(framer.input.len());
+        }
+        most
+    }
+
+    #[test]
+    fn what_is_held_of_a_command_is_bounded() {
+        for limits in [Limits::BEFORE_LOGIN, Limits::AFTER_LOGIN] {
+            // The brace, size and line ends of a last line that is not yet complete.
+            let bound = limits.text + limits.literals + 2;
+            for width in [0, 1, 50, 1_000, 4_000] {
+                let text = "x".repeat(width);
+                for piece in [format!("{text}{{0+}}\r\n"), format!("{text}{{9+}}\r\n123456789"), text] {
+                    let held = most_held(limits, "a LOGIN ", &piece);
+                    assert!(held <= bound, "{held} bytes of {width} and more in {limits:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn literals_are_counted() {
+        let held = |count: usize| {
+            let mut framer = Framer::new(Limits::AFTER_LOGIN);
+            framer.input.extend_from_slice(format!("a X {}\r\n", "{0+}\r\n ".repeat(count)).as_bytes());
+            framer.next()
+        };
+        assert!(matches!(held(MOST_LITERALS), Some(Frame::Command(_))));
+        let refused = Frame::Refused { tag: Tag::new("a"), why: Refusal::ManyLiterals };
+        assert_eq!(held(MOST_LITERALS + 1), Some(refused));
     }
 
     proptest! {

@@ -24,6 +24,27 @@ pub fn command(bytes: &[u8]) -> Result<Command, Wrong> {
     })
 }
 
+/// Parses a whole command of a client that is not signed in. Of the commands that need somebody who is, only tag and
+/// name are looked at: the parser for the rest of them is none of a stranger's business.
+///
+/// # Errors
+/// As [`command`], and [`Why::Stranger`] for every command that a stranger may not send.
+pub fn stranger(bytes: &[u8]) -> Result<Command, Wrong> {
+    let mut known = true;
+    let found = whole(bytes, |c| {
+        let start = c.at();
+        let word = c.atom("a command")?.to_ascii_uppercase();
+        let Some(verb) = open_to_all(c, &word)? else {
+            known = false;
+            c.back_to(start);
+            return c.expected("a command for which nobody has to be signed in");
+        };
+        c.end()?;
+        Ok(verb)
+    });
+    found.map_err(|wrong| if known { wrong } else { Wrong { why: Why::Stranger, ..wrong } })
+}
+
 /// Parses APPEND up to the brace that opens its message literal.
 ///
 /// # Errors
@@ -37,7 +58,7 @@ pub fn append(head: &[u8]) -> Result<Command, Wrong> {
         c.space()?;
         let mut flags = Vec::new();
         if c.peek() == Some(b'(') {
-            flags = c.list(true, store::flag)?;
+            flags = c.list(0..=store::MOST, store::flag)?;
             c.space()?;
         }
         let mut received = None;
@@ -58,21 +79,32 @@ pub fn append(head: &[u8]) -> Result<Command, Wrong> {
 pub struct Wrong {
     /// Its tag.
     pub tag: Option<Tag>,
+    /// What is wrong.
+    pub why: Why,
+}
+
+/// What is wrong with a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
     /// The position and what was expected there.
-    pub why: Syntax,
+    #[error(transparent)]
+    Syntax(#[from] Syntax),
+    /// Only somebody who is signed in may send it.
+    #[error("Sign in first")]
+    Stranger,
 }
 
 fn whole(bytes: &[u8], verb: impl FnOnce(&mut Cursor) -> Parsed<Verb>) -> Result<Command, Wrong> {
     let mut c = Cursor::new(bytes);
-    let tag = tag(&mut c).map_err(|why| Wrong { tag: None, why })?;
+    let tag = tag(&mut c).map_err(|why| Wrong { tag: None, why: why.into() })?;
     match c.space().and_then(|()| verb(&mut c)) {
         Ok(verb) => Ok(Command { tag, verb }),
-        Err(why) => Err(Wrong { tag: Some(tag), why }),
+        Err(why) => Err(Wrong { tag: Some(tag), why: why.into() }),
     }
 }
 
 /// The tag at the start of a command that may be broken further on.
-pub(super) fn tag_of(bytes: &[u8]) -> Option<Tag> {
+pub(crate) fn tag_of(bytes: &[u8]) -> Option<Tag> {
     let mut c = Cursor::new(bytes);
     tag(&mut c).ok().filter(|_| matches!(c.peek(), None | Some(b' ' | b'\r' | b'\n')))
 }
@@ -89,15 +121,11 @@ fn tag(c: &mut Cursor) -> Parsed<Tag> {
 fn verb(c: &mut Cursor) -> Parsed<Verb> {
     let start = c.at();
     let word = c.atom("a command")?.to_ascii_uppercase();
+    if let Some(verb) = open_to_all(c, &word)? {
+        return Ok(verb);
+    }
     Ok(match word.as_str() {
-        "CAPABILITY" => Verb::Capability,
-        "NOOP" => Verb::Noop,
-        "LOGOUT" => Verb::Logout,
-        "STARTTLS" => Verb::StartTls,
-        "LOGIN" => login(c)?,
-        "AUTHENTICATE" => authenticate(c)?,
         "ENABLE" => enable(c)?,
-        "ID" => id(c)?,
         "NAMESPACE" => Verb::Namespace,
         "LIST" => list::list(c)?,
         "LSUB" => list::lsub(c)?,
@@ -129,6 +157,20 @@ fn verb(c: &mut Cursor) -> Parsed<Verb> {
             return c.expected("a command that this server knows");
         }
     })
+}
+
+/// The commands that a stranger may send. None of them nests.
+fn open_to_all(c: &mut Cursor, word: &str) -> Parsed<Option<Verb>> {
+    Ok(Some(match word {
+        "CAPABILITY" => Verb::Capability,
+        "NOOP" => Verb::Noop,
+        "LOGOUT" => Verb::Logout,
+        "STARTTLS" => Verb::StartTls,
+        "LOGIN" => login(c)?,
+        "AUTHENTICATE" => authenticate(c)?,
+        "ID" => id(c)?,
+        _ => return Ok(None),
+    }))
 }
 
 fn uid(c: &mut Cursor) -> Parsed<Verb> {
@@ -184,7 +226,7 @@ fn id(c: &mut Cursor) -> Parsed<Verb> {
     if c.word("NIL") {
         return Ok(Verb::Id(Vec::new()));
     }
-    let pairs = c.list(true, |c| {
+    let pairs = c.list(0..=MOST, |c| {
         let start = c.at();
         let Some(name) = c.nstring()? else {
             c.back_to(start);
@@ -193,7 +235,7 @@ fn id(c: &mut Cursor) -> Parsed<Verb> {
         c.space()?;
         Ok((name, c.nstring()?))
     })?;
-    if pairs.len() > MOST { c.expected("at most 30 fields before") } else { Ok(Verb::Id(pairs)) }
+    Ok(Verb::Id(pairs))
 }
 
 /// `select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]`
@@ -202,7 +244,7 @@ fn select(c: &mut Cursor, read_only: bool) -> Parsed<Verb> {
     let mut condstore = false;
     if c.goes_on() {
         c.space()?;
-        c.list(false, |c| {
+        c.list(1..=1, |c| {
             if c.word("CONDSTORE") {
                 condstore = true;
                 Ok(())
@@ -240,5 +282,56 @@ fn folder(c: &mut Cursor) -> Parsed<String> {
     match utf7::decode(&wire) {
         Some(name) => Ok(inbox_in_capitals(name)),
         None => c.expected("a folder name in modified UTF-7 before"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_heard_only_as_far_as_need_be() {
+        for taken in [
+            "a CAPABILITY",
+            "a noop",
+            "a LOGOUT",
+            "a STARTTLS",
+            "a LOGIN bob secret",
+            "a AUTHENTICATE PLAIN",
+            "a ID NIL",
+        ] {
+            assert!(stranger(taken.as_bytes()).is_ok(), "{taken}");
+        }
+        let deep = format!("a SEARCH {}ALL{}", "(".repeat(10_000), ")".repeat(10_000));
+        for refused in ["a SELECT", "a IDLE", "a UID", "a FETCH 1 (", "a FROBNICATE", &deep] {
+            let wrong = stranger(refused.as_bytes()).unwrap_err();
+            assert_eq!((wrong.tag, wrong.why), (Tag::new("a"), Why::Stranger), "{refused}");
+        }
+        for (broken, why) in [
+            ("a LOGIN bob", "Expected a space at position 12"),
+            ("a NOOP now", "Expected the end of the command at position 8"),
+            ("a", "Expected a space at position 2"),
+        ] {
+            assert_eq!(stranger(broken.as_bytes()).unwrap_err().to_string(), why);
+        }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let many = |head: &str, item: &str, count: usize, tail: &str| {
+            command(format!("a {head} ({}){tail}", vec![item; count].join(" ")).as_bytes()).map(drop)
+        };
+        for (head, item, most, tail) in [
+            ("FETCH 1", "BODY.PEEK[HEADER.FIELDS.NOT (An)]", 64, ""),
+            ("FETCH 1 BODY.PEEK[HEADER.FIELDS", "An", 100, "]"),
+            ("STORE 1 FLAGS", "$A", 100, ""),
+            ("LIST \"\"", "*", 32, ""),
+            ("STATUS INBOX", "MESSAGES", 32, ""),
+            ("ID", "\"a\" \"b\"", 30, ""),
+        ] {
+            assert_eq!(many(head, item, most, tail), Ok(()), "{head}");
+            let error = many(head, item, most + 1, tail).unwrap_err().to_string();
+            assert!(error.starts_with("Expected the end of a list that is too long"), "{error}");
+        }
     }
 }

@@ -207,6 +207,23 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_structure_fits_on_the_stack() {
+        let within = "Content-Type: message/rfc822\n\n".repeat(200);
+        let parts: String =
+            (0..200).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n")).collect();
+        let shown = move || {
+            for message in [within, parts] {
+                let (_, _, extended) = shown(&message);
+                let opened = extended.matches('(').count();
+                assert!((30..500).contains(&opened), "{opened}");
+            }
+        };
+        // A quarter of the stack that the server's threads have.
+        let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(shown);
+        thread.expect("a thread").join().expect("no panic");
+    }
+
+    #[test]
     fn parts_and_a_message_within() {
         let (_, _, extended) = shown(
             "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html; charset=utf-8\n\

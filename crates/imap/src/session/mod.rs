@@ -15,7 +15,7 @@ use sealpost_net::{Stop, Stream};
 use sealpost_store::Watch;
 use zeroize::Zeroize;
 
-use crate::codec::{Command, Frame, Tag, Verb, parse};
+use crate::codec::{Command, Frame, Tag, Verb, Wrong, parse, parse_stranger};
 use crate::serve::Services;
 use link::Link;
 use reply::{End, Halt, Reply};
@@ -111,7 +111,7 @@ impl Session {
             return Err(End::Stopping);
         }
         match frame {
-            Frame::Command(mut bytes) => match parse(&bytes) {
+            Frame::Command(mut bytes) => match self.parse(&bytes) {
                 Ok(Command { tag, verb: Verb::Idle }) => {
                     let reply = verbs::idle::idle(self).await;
                     self.answer(Some(&tag), reply, true).await
@@ -142,6 +142,10 @@ impl Session {
             }
             Frame::Hopeless => Err(End::Abuse),
         }
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Command, Wrong> {
+        if self.person.is_some() { parse(bytes) } else { parse_stranger(bytes) }
     }
 
     async fn execute(&mut self, tag: Tag, verb: Verb) -> Result<(), End> {

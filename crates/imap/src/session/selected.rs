@@ -158,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn many_ranges_name_a_message_once() {
+        let s = selected(&(1..=1_000).map(|n| n * 3).collect::<Vec<_>>());
+        let every: Vec<usize> = (0..1_000).collect();
+        let last = Star::Number(u32::MAX);
+        assert_eq!(s.positions(&set(Star::Number(1), last), true), Ok(every.clone()));
+        assert!(s.positions(&set(Star::Number(1), last), false).is_err());
+        let many = SequenceSet(vec![(Star::Number(1), Star::Last); 30_000]);
+        assert_eq!(s.positions(&many, true), Ok(every.clone()));
+        assert_eq!(s.positions(&many, false), Ok(every));
+    }
+
+    #[test]
     fn numbers_stay_until_expunge_is_said() {
         let mut s = selected(&[3, 5, 9]);
         let changes = Changes {

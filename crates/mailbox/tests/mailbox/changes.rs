@@ -66,7 +66,11 @@ async fn bulk_changes_of_500_at_one_modseq_are_told_whole() {
     let view = world.mailboxes.open(&ann, inbox).await.expect("opens");
     let since = view.folder.modseq;
     let uids: Vec<u32> = (1..=1_500).collect();
-    let seen = world.mailboxes.store_flags(&ann, inbox, &uids, FlagOp::Add, Flags::SEEN, None).await.expect("is set");
+    let seen = world
+        .mailboxes
+        .store_flags(&ann, inbox, &uids, FlagOp::Add, Flags::SEEN, None)
+        .await
+        .expect("is set");
     assert_eq!(seen.len(), 1_500);
     let gone: Vec<u32> = (200..=1_900).collect();
     assert_eq!(world.mailboxes.delete(&ann, inbox, &gone).await.expect("goes"), gone);

@@ -122,8 +122,12 @@ async fn run(world: &World, caller: &Caller, folders: &[FolderId], op: &Op) -> O
             .store_flags(caller, folders[*at], uids, *op, *flags, None)
             .await
             .map(|kept| twice(kept.iter().map(|e| e.uid).collect())),
-        Op::Copy { from, uids, to } => m.copy(caller, folders[*from], uids, folders[*to]).await.map(|(_, p)| p),
-        Op::Move { from, uids, to } => m.move_(caller, folders[*from], uids, folders[*to]).await.map(|(_, p)| p),
+        Op::Copy { from, uids, to } => {
+            m.copy(caller, folders[*from], uids, folders[*to]).await.map(|(_, p)| p)
+        }
+        Op::Move { from, uids, to } => {
+            m.move_(caller, folders[*from], uids, folders[*to]).await.map(|(_, p)| p)
+        }
         Op::Expunge { at, uids } => m.expunge(caller, folders[*at], uids.as_deref()).await.map(twice),
         Op::Delete { at, uids } => m.delete(caller, folders[*at], uids).await.map(twice),
     };

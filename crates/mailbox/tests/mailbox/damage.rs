@@ -49,7 +49,12 @@ async fn a_row_that_names_another_body_or_summary_opens_nothing() {
         world.attack(move |tx| tx.execute(attack, params![a, b]).map(drop));
         let m = &world.mailboxes;
         assert!(named(m.read(&ann, a, None).await, "content", a.raw()), "{}", attack.name());
-        assert_eq!(named(m.summaries(&ann, &[a]).await, "content", a.raw()), summary_too, "{}", attack.name());
+        assert_eq!(
+            named(m.summaries(&ann, &[a]).await, "content", a.raw()),
+            summary_too,
+            "{}",
+            attack.name()
+        );
         assert!(named(m.copy(&ann, inbox, &[1], inbox).await, "content", a.raw()), "{}", attack.name());
         assert_eq!(m.read(&ann, b, None).await.expect("is whole"), letter(2));
         assert_eq!(world.entries(&ann, inbox).await.len(), 2, "what can't be read can still be listed");

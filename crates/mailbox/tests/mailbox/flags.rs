@@ -98,7 +98,8 @@ async fn what_is_set_already_is_no_change() {
     let inbox = world.inbox(&ann).await;
     world.put(&ann, inbox, LETTER, Flags::SEEN).await.expect("is taken");
     let before = world.mailboxes.open(&ann, inbox).await.expect("opens");
-    let kept = world.mailboxes.store_flags(&ann, inbox, &[1], FlagOp::Add, Flags::SEEN, None).await.expect("is set");
+    let kept =
+        world.mailboxes.store_flags(&ann, inbox, &[1], FlagOp::Add, Flags::SEEN, None).await.expect("is set");
     assert_eq!(kept, before.entries);
     let since = before.folder.modseq;
     assert!(world.mailboxes.changes(&ann, inbox, since).await.expect("reads").changed.is_empty());

@@ -38,7 +38,8 @@ impl World {
         let random = Random::system();
         let data = folder.path().join("data");
         let options = Options { data, clock: clock.clone(), random: random.clone(), rehearse: true };
-        let store = Store::open(options, &[&sealpost_audit::SCHEMA, &sealpost_mailbox::SCHEMA]).expect("opens");
+        let store =
+            Store::open(options, &[&sealpost_audit::SCHEMA, &sealpost_mailbox::SCHEMA]).expect("opens");
         let master = Master::new(Key::from_bytes([7; 32]));
         let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("makes a ring");
         let keys = Keys::create(store.clone(), ring, &master).await.expect("makes keys");
@@ -81,7 +82,13 @@ impl World {
         fresh(&self.store, &self.keys, &self.audit, &self.clock)
     }
 
-    pub async fn put(&self, caller: &Caller, folder: FolderId, bytes: &[u8], flags: Flags) -> Result<u32, Error> {
+    pub async fn put(
+        &self,
+        caller: &Caller,
+        folder: FolderId,
+        bytes: &[u8],
+        flags: Flags,
+    ) -> Result<u32, Error> {
         let mut upload = self.mailboxes.upload(self.tenant, 64 << 20);
         upload.write(bytes).await?;
         let received = Some(Time::from_seconds(1_700_000_000));

@@ -30,14 +30,21 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
             instance.identity.set_password(person, &Secret::new(password), &peer.caller).await?;
             let told = tenant(instance, peer).await?;
             people::tell_of_credential(instance, told, &address, "The password was set anew").await?;
-            Ok(done(json!({"address": address}), format!("{address} has a new password; they and the security official are told.\n")))
+            Ok(done(
+                json!({"address": address}),
+                format!("{address} has a new password; they and the security official are told.\n"),
+            ))
         }
         Act::UserAppPassword { address, device } => {
             let person = person(instance, peer, &address).await?;
             let made = instance.identity.add_app_password(person, &device, &peer.caller).await?;
             let told = tenant(instance, peer).await?;
-            people::tell_of_credential(instance, told, &address, "A password for a mail program was made").await?;
-            Ok(done(json!({"address": address, "app_password": made.expose()}), format!("{}\n", made.expose())))
+            people::tell_of_credential(instance, told, &address, "A password for a mail program was made")
+                .await?;
+            Ok(done(
+                json!({"address": address, "app_password": made.expose()}),
+                format!("{}\n", made.expose()),
+            ))
         }
         Act::DomainList => domain_list(instance, peer).await,
         Act::DomainAdd { domain, hipaa } => {
@@ -49,7 +56,9 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         Act::QueueRetry { id } => {
             let tenant = tenant(instance, peer).await?;
             if !instance.delivery.retry_now(tenant, QueueId::from_raw(id)).await? {
-                bail!("there is no such row in the queue, or it is being tried just now; see `sealpost queue list`");
+                bail!(
+                    "there is no such row in the queue, or it is being tried just now; see `sealpost queue list`"
+                );
             }
             Ok(done(json!({"id": id}), "It is tried now.\n".into()))
         }
@@ -131,7 +140,11 @@ async fn user_add(
     let facts = instance.identity.domain(address.domain()).await?;
     let tenant = facts.map(|f| f.tenant).filter(|t| peer.tenant.is_none_or(|mine| mine == *t));
     let tenant = tenant.with_context(|| {
-        format!("{} is not a domain of this server; add it with `sealpost domain add {}`", address.domain(), address.domain())
+        format!(
+            "{} is not a domain of this server; add it with `sealpost domain add {}`",
+            address.domain(),
+            address.domain()
+        )
     })?;
     let shown = address.to_string();
     let person =
@@ -177,7 +190,9 @@ async fn log_list(
     verb: Option<String>,
 ) -> Result<Reply> {
     let verb = match verb {
-        Some(word) => Some(Verb::parse(&word).with_context(|| format!("the log knows no act called {word}"))?),
+        Some(word) => {
+            Some(Verb::parse(&word).with_context(|| format!("the log knows no act called {word}"))?)
+        }
         None => None,
     };
     let filter = Filter { limit, verb, ..Filter::default() };
@@ -197,8 +212,11 @@ async fn log_list(
 /// An entry as a line. What is sealed is there only if the reader may see it.
 fn log_line(r: &Record) -> String {
     let objects: Vec<String> = r.objects.iter().map(|o| format!("{}:{}", o.kind.word(), o.id)).collect();
-    let notes: Vec<String> =
-        r.notes.iter().map(|(name, text)| if name.is_empty() { text.clone() } else { format!("{name}={text}") }).collect();
+    let notes: Vec<String> = r
+        .notes
+        .iter()
+        .map(|(name, text)| if name.is_empty() { text.clone() } else { format!("{name}={text}") })
+        .collect();
     let client = r.client.as_ref().map_or(String::new(), |c| format!(" from {}", c.ip));
     format!(
         "{} {:>6} {:16} {:8} {:10} {}{client} {} {}",
@@ -249,7 +267,12 @@ async fn pickup_list(instance: &Instance, peer: &Peer) -> Result<Reply> {
         // An operator sees that something waits; for whom is the organisation's business.
         let named = peer.tenant.is_some();
         let sent = w.sent.rfc3339();
-        writeln!(text, "{}  sent {sent}{}", w.id, if named { format!("  by {}", w.sender) } else { String::new() })?;
+        writeln!(
+            text,
+            "{}  sent {sent}{}",
+            w.id,
+            if named { format!("  by {}", w.sender) } else { String::new() }
+        )?;
         let mut recipients = Vec::new();
         for (address, state, expires) in &w.recipients {
             let (state, expires) = (state.word(), expires.rfc3339());
@@ -257,7 +280,9 @@ async fn pickup_list(instance: &Instance, peer: &Peer) -> Result<Reply> {
             writeln!(text, "    {state:10} until {expires}  {}", address.map_or("", String::as_str))?;
             recipients.push(json!({"address": address, "state": state, "expires": expires}));
         }
-        rows.push(json!({"id": w.id, "sent": sent, "sender": named.then_some(&w.sender), "recipients": recipients}));
+        rows.push(
+            json!({"id": w.id, "sent": sent, "sender": named.then_some(&w.sender), "recipients": recipients}),
+        );
     }
     if rows.is_empty() {
         text.push_str("Nothing waits to be picked up.\n");

@@ -50,7 +50,13 @@ pub enum Act {
     /// The people.
     UserList,
     /// A new person; with the name of an app password to make.
-    UserAdd { address: String, name: String, password: String, roles: Vec<Role>, app_password: Option<String> },
+    UserAdd {
+        address: String,
+        name: String,
+        password: String,
+        roles: Vec<Role>,
+        app_password: Option<String>,
+    },
     /// Ends somebody's access.
     UserDisable { address: String },
     /// A new password for somebody.
@@ -157,9 +163,9 @@ async fn converse(stream: UnixStream, instance: &Instance) -> Result<()> {
             Ok(reply) => reply,
             Err(error) => Reply::Refused(format!("{error:#}")),
         },
-        Err(error) => {
-            Reply::Refused(format!("the request is not understood ({error}); is this program another version than the server?"))
-        }
+        Err(error) => Reply::Refused(format!(
+            "the request is not understood ({error}); is this program another version than the server?"
+        )),
     };
     let mut bytes = serde_json::to_vec(&reply)?;
     bytes.push(b'\n');

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sealpost_testkit::{
     Dice,
-    harness::{bench, code, flips, kill, markers, mbsync, peers, people},
+    harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, yesterday},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
@@ -34,6 +34,16 @@ fn real_hosts_get_it_encrypted_or_a_notice() -> Result<()> {
 #[test]
 fn the_code_is_a_gate() -> Result<()> {
     show(code::run(Path::new(PROGRAM), 200, Dice::from_env()))
+}
+
+#[test]
+fn an_older_state_is_named() -> Result<()> {
+    show(yesterday::run(Path::new(PROGRAM), Dice::from_env()))
+}
+
+#[test]
+fn keys_die_for_good() -> Result<()> {
+    show(death::run(Path::new(PROGRAM), Dice::from_env()))
 }
 
 #[test]

@@ -43,7 +43,12 @@ async fn roots(look: &mut Inspection<'_>) -> Result<()> {
             let opened = root.is_some_and(|root| root.open(&inner.master, &inner.ring).is_ok());
             if !opened {
                 let row = format!("tenant {tenant}, kind {kind}, epoch {epoch}");
-                look.fault("tenant_root", row, "wrapped", "it does not open with the master key and its life key");
+                look.fault(
+                    "tenant_root",
+                    row,
+                    "wrapped",
+                    "it does not open with the master key and its life key",
+                );
             }
         }
     }
@@ -67,7 +72,9 @@ async fn data_keys(look: &mut Inspection<'_>) -> Result<()> {
         look.count("data_key", rows.len());
         for ((tenant, id), kind, epoch, wrapped) in rows {
             let row = format!("tenant {tenant}, id {id}");
-            let Some(keys) = look.tenant(TenantId::from_raw(tenant), "data_key", &row).await else { continue };
+            let Some(keys) = look.tenant(TenantId::from_raw(tenant), "data_key", &row).await else {
+                continue;
+            };
             if !keys.opens_data_key(DataKeyId::from_raw(id), kind, epoch, &wrapped) {
                 look.fault("data_key", row, "wrapped", "it does not open under its root");
             }
@@ -82,7 +89,9 @@ async fn days(look: &mut Inspection<'_>) -> Result<()> {
         let rows = look
             .store()
             .read(move |tx| {
-                tx.rows(&NEXT_DAYS, params![tenant, day], |r| Ok((r.int(0)?, r.int(1)?, r.opt_int(2).ok().flatten())))
+                tx.rows(&NEXT_DAYS, params![tenant, day], |r| {
+                    Ok((r.int(0)?, r.int(1)?, r.opt_int(2).ok().flatten()))
+                })
             })
             .await?;
         let Some((tenant, day, _)) = rows.last() else { return Ok(()) };
@@ -90,7 +99,9 @@ async fn days(look: &mut Inspection<'_>) -> Result<()> {
         look.count("journal_key", rows.len());
         for (tenant, day, _) in rows {
             let row = format!("tenant {tenant}, day {day}");
-            let Some(keys) = look.tenant(TenantId::from_raw(tenant), "journal_key", &row).await else { continue };
+            let Some(keys) = look.tenant(TenantId::from_raw(tenant), "journal_key", &row).await else {
+                continue;
+            };
             let known = i32::try_from(day).ok();
             let known = match known {
                 Some(day) => keys.journal_day(day).await.ok().flatten(),

@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use sealpost_testkit::{
     Dice, Server,
-    harness::{bench, code, flips, kill, markers, mbsync, peers, people},
+    harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, yesterday},
 };
 
 /// Runs one harness and prints its report. `SEALPOST_SEED` repeats a run.
@@ -41,6 +41,18 @@ enum Harness {
         /// So many changes
         #[arg(long, default_value_t = 60)]
         changes: u32,
+    },
+    /// Is an older state noticed?
+    Yesterday {
+        /// At the soak's size, which is the same
+        #[arg(long)]
+        full: bool,
+    },
+    /// Do keys die for good?
+    Death {
+        /// At the soak's size, which is the same
+        #[arg(long)]
+        full: bool,
     },
     /// Does mbsync get back what it put in?
     Mbsync {
@@ -118,6 +130,8 @@ fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> 
         Harness::Markers { full } => markers::run(program, if *full { 300 } else { 2 }, dice),
         Harness::Flips { full, changes } => flips::run(program, if *full { 3_000 } else { *changes }, dice),
         Harness::Mbsync { full } => mbsync::run(program, if *full { 10_000 } else { 1_000 }, dice),
+        Harness::Yesterday { .. } => yesterday::run(program, dice),
+        Harness::Death { .. } => death::run(program, dice),
         Harness::Code { full } => code::run(program, if *full { 5_000 } else { 200 }, dice),
         Harness::Peers { .. } => peers::run(program, dice),
         Harness::Library { script } => people::imap_library(program, script),

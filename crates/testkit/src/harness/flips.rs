@@ -334,7 +334,8 @@ fn judge(server: &Server) -> Result<Vec<String>> {
     Ok(words)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder with its modes; sockets are left out.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -4,9 +4,11 @@
 
 pub mod bench;
 pub mod code;
+pub mod death;
 pub mod flips;
 pub mod kill;
 pub mod markers;
 pub mod mbsync;
 pub mod peers;
 pub mod people;
+pub mod yesterday;

@@ -36,6 +36,6 @@ pub async fn issue(cx: Cx) -> Result<Answer, Problem> {
     let code = format!("{} {}", &digits[..3], &digits[3..]);
     let mut p = cx.page(cx.w("act.code"));
     p.back = format!("/sent/{id}");
-    p.refresh = Some(format!("600;url=/sent/{id}"));
+    p.leaves = Some((600, format!("/sent/{id}")));
     print(&Code { p, id, address: issued.address, code, left: issued.left })
 }

@@ -67,7 +67,7 @@ async fn ask(cx: Cx, ending: Ending) -> Result<Answer, Problem> {
         }
     };
     let mut p = cx.page(cx.w(heading));
-    p.refresh = Some(super::home::idle());
+    p.leaves = Some(super::home::idle());
     p.scripts = &["reply.js"];
     print(&Confirm {
         p,

@@ -37,7 +37,7 @@ pub async fn show(cx: Cx) -> Result<Answer, Problem> {
     let more = (list.len() == PAGE).then(|| list.last().map(|s| s.id.clone())).flatten();
     let rows = list.into_iter().map(|s| row(&cx, s)).collect();
     let mut p = cx.page(cx.w("home.title"));
-    p.refresh = Some(idle());
+    p.leaves = Some(idle());
     print(&Home { p, rows, more })
 }
 
@@ -68,8 +68,8 @@ fn row(cx: &Cx, sent: SentSummary) -> Row {
 }
 
 /// A signed-in page leaves by itself, a little after the server has ended the session (S45).
-pub(super) fn idle() -> String {
-    "1210;url=/signin?why=idle".to_owned()
+pub(super) fn idle() -> (u32, String) {
+    (1210, "/signin?why=idle".to_owned())
 }
 
 const PAGE: usize = 30;

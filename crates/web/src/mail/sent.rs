@@ -66,7 +66,7 @@ pub async fn show(cx: Cx) -> Result<Answer, Problem> {
     let live = sent.recipients.iter().filter(|r| r.state.is_kept()).count();
     let recipients = sent.recipients.into_iter().map(|r| recipient(&cx, r)).collect();
     let mut p = cx.page(cx.w("sent.title"));
-    p.refresh = Some(super::home::idle());
+    p.leaves = Some(super::home::idle());
     print(&Sent { p, id, subject, destroyed, sent: moment, done, recipients, many: live > 1 })
 }
 

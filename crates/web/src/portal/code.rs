@@ -3,12 +3,10 @@
 
 use askama::Template;
 use axum::http::StatusCode;
-use sealpost_model::Secret;
 use sealpost_pickup::Guessed;
 
 use super::open::welcome;
 use crate::answer::Answer;
-use crate::cookie::Cookie;
 use crate::cx::{Cx, show_as};
 use crate::page::Page;
 use crate::problem::Problem;
@@ -39,10 +37,8 @@ pub async fn give(cx: Cx) -> Result<Answer, Problem> {
         return page(&cx, StatusCode::UNPROCESSABLE_ENTITY, Some("code.shape")).await;
     };
     let shared = cx.form.value("shared") == "yes";
-    let (session, device) = (cx.cookie(Cookie::Pickup), cx.cookie(Cookie::Device));
-    let keep = if shared { None } else { Some(device.unwrap_or_else(|| Secret::new(String::new()))) };
-    match cx.app.pickup().guess(link, &code, session.as_ref(), keep.as_ref(), &cx.client).await? {
-        Guessed::Open(granted) => Ok(welcome(&format!("/pickup/{link}/message"), &granted)),
+    match cx.app.pickup().guess(link, &code, &cx.browser(shared), &cx.client).await? {
+        Guessed::Open(granted) => Ok(welcome(&cx, &format!("/pickup/{link}/message"), &granted, shared)),
         Guessed::Wrong => page(&cx, StatusCode::UNPROCESSABLE_ENTITY, Some("code.wrong")).await,
         Guessed::Slow => page(&cx, StatusCode::TOO_MANY_REQUESTS, Some("code.slow")).await,
         Guessed::Gone(glance) => Err(Problem::Gone(glance)),

@@ -56,8 +56,8 @@ async fn page(cx: &Cx, framed: bool) -> Result<Answer, Problem> {
     let letter = cx.app.pickup().letter(opened, &cx.client).await?;
     let mut p = cx.page_of(opened.organisation(), cx.w("frame.product"));
     p.scripts = &["time.js", "message.js"];
-    // Without scripts the page leaves by itself, a little after the server has ended the session.
-    p.refresh = Some(format!("1210;url=/pickup/{}/closed", cx.link()?));
+    // A little after the server has ended the session.
+    p.leaves = Some((1210, format!("/pickup/{}/closed", cx.link()?)));
     let Letter { subject, from, to, cc, sent, text, cut, has_html, files, reply_all } = letter;
     let files = files.into_iter().map(|f| File {
         number: f.number,
@@ -72,7 +72,7 @@ async fn page(cx: &Cx, framed: bool) -> Result<Answer, Problem> {
         to: to.iter().map(party).collect(),
         cc: cc.iter().map(party).collect(),
         sent: cx.moment(sent),
-        until: cx.moment(opened.expires()),
+        until: cx.moment(opened.last_day()),
         all: reply_all,
         files: files.collect(),
         formatted: has_html,

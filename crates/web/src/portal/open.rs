@@ -3,10 +3,10 @@
 
 use askama::Template;
 use sealpost_model::Address;
-use sealpost_pickup::Pressed;
+use sealpost_pickup::{Browser, Credential, Granted, Pressed};
 
 use crate::answer::Answer;
-use crate::cookie::Cookie;
+use crate::cookie::{Cookie, device};
 use crate::cx::{Cx, show as print};
 use crate::page::{Moment, Page};
 use crate::problem::Problem;
@@ -32,7 +32,7 @@ pub async fn show(cx: Cx) -> Result<Answer, Problem> {
         return Err(Problem::Gone(Box::new(glance)));
     }
     let p = cx.page_of(&glance.organisation, cx.w("open.title"));
-    let until = cx.moment(glance.expires);
+    let until = cx.moment(glance.last_day);
     let address = masked(&glance.address);
     print(&Open { p, token: link.to_string(), org: glance.organisation, address, until })
 }
@@ -40,20 +40,27 @@ pub async fn show(cx: Cx) -> Result<Answer, Problem> {
 /// The button: opens in a browser that has earned it, and asks for the code in any other.
 pub async fn press(cx: Cx) -> Result<Answer, Problem> {
     let link = cx.link()?;
-    let (session, device) = (cx.cookie(Cookie::Pickup), cx.cookie(Cookie::Device));
-    match cx.app.pickup().press(link, session.as_ref(), device.as_ref(), &cx.client).await? {
-        Pressed::Open(granted) => Ok(welcome(&format!("/pickup/{link}/message"), &granted)),
+    match cx.app.pickup().press(link, &cx.browser(false), &cx.client).await? {
+        Pressed::Open(granted) => Ok(welcome(&cx, &format!("/pickup/{link}/message"), &granted, false)),
         Pressed::Code => Ok(Answer::see(&format!("/pickup/{link}/code"))),
         Pressed::Gone(glance) => Err(Problem::Gone(glance)),
         Pressed::Unknown => Err(Problem::WrongLink),
     }
 }
 
-/// Sends a recipient on with what the browser earned.
-pub(super) fn welcome(path: &str, granted: &sealpost_pickup::Granted) -> Answer {
+/// Sends a recipient on with what the browser earned. One that is shared keeps no credential at all; another one keeps
+/// those of a household, the newest ones.
+pub(super) fn welcome(cx: &Cx, path: &str, granted: &Granted, shared: bool) -> Answer {
     let mut answer = Answer::see(path).cookie(&Cookie::Pickup.set(granted.session.expose()));
-    if let Some(device) = &granted.device {
-        answer = answer.cookie(&Cookie::Device.set(device.expose()));
+    let mut keep = if shared { 0 } else { Browser::DEVICES };
+    let mut own = String::new();
+    if let Some(Credential { label, token }) = &granted.device {
+        answer = answer.cookie(&device::set(label, token.expose()));
+        (own, keep) = (device::name(label), keep - 1);
+    }
+    let others = device::read(&cx.cookies).into_iter().map(|(name, _)| name).filter(|name| *name != own);
+    for name in others.rev().skip(keep) {
+        answer = answer.cookie(&device::clear(name));
     }
     answer
 }

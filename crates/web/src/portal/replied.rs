@@ -21,7 +21,7 @@ struct Replied {
 /// Says so.
 pub async fn show(cx: Cx) -> Result<Answer, Problem> {
     let opened = cx.opened()?;
-    let sender = cx.app.pickup().sender(opened)?;
+    let sender = cx.app.pickup().sender(opened, &cx.client).await?;
     let who = if sender.name.is_empty() { sender.address } else { sender.name };
     print(&Replied {
         p: cx.page_of(opened.organisation(), cx.w("replied.title")),

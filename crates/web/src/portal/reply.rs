@@ -41,12 +41,12 @@ struct Reply {
 
 /// The form.
 pub async fn show(cx: Cx) -> Result<Answer, Problem> {
-    form(&cx, StatusCode::OK, false, String::new(), None, false)
+    form(&cx, StatusCode::OK, false, String::new(), None, false).await
 }
 
 /// The form, to all.
 pub async fn show_all(cx: Cx) -> Result<Answer, Problem> {
-    form(&cx, StatusCode::OK, true, String::new(), None, false)
+    form(&cx, StatusCode::OK, true, String::new(), None, false).await
 }
 
 /// Sends to the sender alone.
@@ -90,7 +90,8 @@ async fn take(mut cx: Cx, all: bool) -> Result<Answer, Problem> {
                 text,
                 Some(cx.w("reply.idle").to_owned()),
                 false,
-            );
+            )
+            .await;
         }
     };
     let limit = cx.lang.size(REPLY_LIMIT);
@@ -106,7 +107,7 @@ async fn take(mut cx: Cx, all: bool) -> Result<Answer, Problem> {
         }
         Err(Stopped::Later) => (StatusCode::SERVICE_UNAVAILABLE, cx.w("reply.later").to_owned(), true),
     };
-    form(&cx, status, all, text, Some(error), again)
+    form(&cx, status, all, text, Some(error), again).await
 }
 
 /// Streams text and attachments into a submission and hands it over.
@@ -117,7 +118,7 @@ async fn deliver(
     text: &str,
     upload: &mut Upload,
 ) -> Result<Result<(), Stopped>, Problem> {
-    let mut draft = match cx.app.pickup().begin_reply(opened, all, text).await {
+    let mut draft = match cx.app.pickup().begin_reply(opened, all, text, &cx.client).await {
         Ok(draft) => draft,
         Err(error) => return stopped(error).map(Err),
     };
@@ -175,7 +176,7 @@ fn stopped(error: ReplyError) -> Result<Stopped, Problem> {
     }
 }
 
-fn form(
+async fn form(
     cx: &Cx,
     status: StatusCode,
     all: bool,
@@ -201,7 +202,7 @@ fn form(
         limit_bytes: REPLY_LIMIT,
     };
     if let Visitor::Opened(_, opened) = &cx.visitor {
-        let head = cx.app.pickup().reply_head(opened, all)?;
+        let head = cx.app.pickup().reply_head(opened, all, &cx.client).await?;
         page.p = cx.page_of(opened.organisation(), title);
         page.lead =
             if head.sender.name.is_empty() { head.sender.address.clone() } else { head.sender.name.clone() };

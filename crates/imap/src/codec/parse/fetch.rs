@@ -4,6 +4,11 @@ use super::super::command::{BodyForm, BodyItem, FetchItem, Section, SectionText,
 use super::super::cursor::{Cursor, Parsed};
 use super::super::sequence::SequenceSet;
 
+/// Items of one FETCH; each is read and sent for each message.
+const MOST_ITEMS: usize = 64;
+/// Names of header fields in one item; each is held against each field.
+const MOST_NAMES: usize = 100;
+
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
 /// [SP "(" "CHANGEDSINCE" SP mod-sequence ")"]` (RFC 7162)
 pub(super) fn fetch(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
@@ -11,7 +16,7 @@ pub(super) fn fetch(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
     let set = SequenceSet::parse(c)?;
     c.space()?;
     let items = if c.peek() == Some(b'(') {
-        c.list(false, item)?
+        c.list(1..=MOST_ITEMS, item)?
     } else if c.word("ALL") {
         vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size, FetchItem::Envelope]
     } else if c.word("FAST") {
@@ -117,7 +122,7 @@ fn section(c: &mut Cursor) -> Parsed<Section> {
 /// `header-list = "(" header-fld-name *(SP header-fld-name) ")"`
 fn names(c: &mut Cursor) -> Parsed<Vec<String>> {
     c.space()?;
-    c.list(false, |c| c.text("the name of a header field"))
+    c.list(1..=MOST_NAMES, |c| c.text("the name of a header field"))
 }
 
 /// `partial = "<" number "." nz-number ">"`

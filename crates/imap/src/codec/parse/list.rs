@@ -5,6 +5,9 @@ use super::super::cursor::{Cursor, Parsed, is_list};
 use super::super::utf7;
 use super::folder;
 
+/// Options, patterns, or items of one command: a pattern is held against every folder with the reference before it.
+const MOST: usize = 32;
+
 /// `list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]` (RFC 5258)
 pub(super) fn list(c: &mut Cursor) -> Parsed<Verb> {
     c.space()?;
@@ -17,7 +20,7 @@ pub(super) fn list(c: &mut Cursor) -> Parsed<Verb> {
         status: None,
     };
     if c.peek() == Some(b'(') {
-        c.list(true, |c| selection(c, &mut asked))?;
+        c.list(0..=MOST, |c| selection(c, &mut asked))?;
         if asked.recursive && !asked.subscribed {
             return c.expected("SUBSCRIBED beside RECURSIVEMATCH before");
         }
@@ -25,14 +28,14 @@ pub(super) fn list(c: &mut Cursor) -> Parsed<Verb> {
     }
     asked.reference = reference(c)?;
     c.space()?;
-    asked.patterns = if c.peek() == Some(b'(') { c.list(false, pattern)? } else { vec![pattern(c)?] };
+    asked.patterns = if c.peek() == Some(b'(') { c.list(1..=MOST, pattern)? } else { vec![pattern(c)?] };
     if c.goes_on() {
         c.space()?;
         if !c.word("RETURN") {
             return c.expected("RETURN");
         }
         c.space()?;
-        c.list(true, |c| returned(c, &mut asked))?;
+        c.list(0..=MOST, |c| returned(c, &mut asked))?;
     }
     Ok(Verb::List(asked))
 }
@@ -54,7 +57,7 @@ fn selection(c: &mut Cursor, asked: &mut List) -> Parsed<()> {
 fn returned(c: &mut Cursor, asked: &mut List) -> Parsed<()> {
     if c.word("STATUS") {
         c.space()?;
-        asked.status = Some(c.list(false, item)?);
+        asked.status = Some(c.list(1..=MOST, item)?);
     } else if !(c.word("SUBSCRIBED") || c.word("CHILDREN") || c.word("SPECIAL-USE")) {
         return c.expected("SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS");
     }
@@ -74,7 +77,7 @@ pub(super) fn status(c: &mut Cursor) -> Parsed<Verb> {
     c.space()?;
     let folder = folder(c)?;
     c.space()?;
-    Ok(Verb::Status { folder, items: c.list(false, item)? })
+    Ok(Verb::Status { folder, items: c.list(1..=MOST, item)? })
 }
 
 fn item(c: &mut Cursor) -> Parsed<StatusItem> {

@@ -6,8 +6,11 @@ use super::super::date::date;
 use super::super::sequence::SequenceSet;
 use super::store::keyword;
 
-/// How deep conditions may stand in each other.
-const DEEPEST: usize = 500;
+/// How deep conditions may stand in each other. Parsing, compiling, testing and dropping them recurses as deep: at this
+/// depth they need a small part of a thread's stack.
+pub(super) const DEEPEST: usize = 32;
+/// Conditions in one command, those that hold others included: each costs time for each message.
+pub(super) const MOST: usize = 100;
 
 /// `search = "SEARCH" [SP "RETURN" SP "(" ... ")"] [SP "CHARSET" SP charset] 1*(SP search-key)`
 pub(super) fn search(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
@@ -15,7 +18,7 @@ pub(super) fn search(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
     let mut result = None;
     if c.word("RETURN") {
         c.space()?;
-        let wanted = c.list(true, returned)?;
+        let wanted = c.list(0..=SearchReturn::ALL.len(), returned)?;
         result = Some(if wanted.is_empty() { vec![SearchReturn::All] } else { wanted });
         c.space()?;
     }
@@ -28,10 +31,11 @@ pub(super) fn search(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
         }
         c.space()?;
     }
-    let mut keys = vec![key(c, 0)?];
+    let mut room = MOST;
+    let mut keys = vec![key(c, 0, &mut room)?];
     while c.goes_on() {
         c.space()?;
-        keys.push(key(c, 0)?);
+        keys.push(key(c, 0, &mut room)?);
     }
     Ok(Verb::Search { uid, result, key: all_of(keys) })
 }
@@ -56,13 +60,17 @@ fn all_of(mut keys: Vec<Key>) -> Key {
     }
 }
 
-/// `search-key`
-fn key(c: &mut Cursor, depth: usize) -> Parsed<Key> {
+/// `search-key`, inside `depth` others, as one of `room` that are still taken.
+fn key(c: &mut Cursor, depth: usize, room: &mut usize) -> Parsed<Key> {
     if depth > DEEPEST {
         return c.expected("conditions that are less deep");
     }
+    match room.checked_sub(1) {
+        Some(left) => *room = left,
+        None => return c.expected("fewer conditions before"),
+    }
     match c.peek() {
-        Some(b'(') => return Ok(all_of(c.list(false, |c| key(c, depth + 1))?)),
+        Some(b'(') => return Ok(all_of(c.list(1..=MOST, |c| key(c, depth + 1, room))?)),
         Some(b'0'..=b'9' | b'*') => return SequenceSet::parse(c).map(Key::Sequence),
         _ => {}
     }
@@ -105,10 +113,10 @@ fn key(c: &mut Cursor, depth: usize) -> Parsed<Key> {
         "TEXT" => Ok(Key::Text(c.after_space(words)?)),
         "UID" => Ok(Key::Uid(c.after_space(SequenceSet::parse)?)),
         "MODSEQ" => mod_seq(c),
-        "NOT" => Ok(Key::Not(Box::new(c.after_space(|c| key(c, depth + 1))?))),
+        "NOT" => Ok(Key::Not(Box::new(c.after_space(|c| key(c, depth + 1, room))?))),
         "OR" => Ok(Key::Or(
-            Box::new(c.after_space(|c| key(c, depth + 1))?),
-            Box::new(c.after_space(|c| key(c, depth + 1))?),
+            Box::new(c.after_space(|c| key(c, depth + 1, room))?),
+            Box::new(c.after_space(|c| key(c, depth + 1, room))?),
         )),
         _ => {
             c.back_to(start);

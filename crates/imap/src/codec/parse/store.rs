@@ -4,6 +4,9 @@ use super::super::command::{Flag, FlagChange, Verb};
 use super::super::cursor::{Cursor, Parsed};
 use super::super::sequence::SequenceSet;
 
+/// Flags in one command: more than an account can have.
+pub(super) const MOST: usize = 100;
+
 /// `store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence ")"] SP store-att-flags` (RFC 7162)
 pub(super) fn store(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
     const AN_ACT: &str = "FLAGS, +FLAGS or -FLAGS";
@@ -36,7 +39,7 @@ pub(super) fn store(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
         return c.expected(AN_ACT);
     };
     c.space()?;
-    let flags = if c.peek() == Some(b'(') { c.list(true, flag)? } else { bare_flags(c)? };
+    let flags = if c.peek() == Some(b'(') { c.list(0..=MOST, flag)? } else { bare_flags(c)? };
     Ok(Verb::Store { uid, set, unchanged_since, change, silent, flags })
 }
 
@@ -44,6 +47,9 @@ pub(super) fn store(c: &mut Cursor, uid: bool) -> Parsed<Verb> {
 fn bare_flags(c: &mut Cursor) -> Parsed<Vec<Flag>> {
     let mut flags = vec![flag(c)?];
     while c.goes_on() {
+        if flags.len() == MOST {
+            return c.expected("fewer flags before");
+        }
         c.space()?;
         flags.push(flag(c)?);
     }

@@ -6,7 +6,7 @@ use sealpost_model::{Flags, Time};
 use super::folders::target;
 use super::store;
 use crate::codec::command::Flag;
-use crate::codec::{Body, Tag, Verb, append as parse};
+use crate::codec::{Body, Tag, Verb, append as parse, tag_of};
 use crate::session::Session;
 use crate::session::flags::Keywords;
 use crate::session::reply::{End, Halt, Reply};
@@ -18,6 +18,10 @@ pub(in crate::session) async fn append(
     size: u64,
     waits: bool,
 ) -> (Option<Tag>, Result<Reply, Halt>) {
+    if let Err(halt) = s.person() {
+        s.link.framer.refuse_body(waits);
+        return (tag_of(head), Err(halt));
+    }
     let (tag, verb) = match parse(head) {
         Ok(command) => (command.tag, command.verb),
         Err(error) => {

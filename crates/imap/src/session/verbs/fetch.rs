@@ -7,7 +7,7 @@ use sealpost_mailbox::{Caller, Error, FlagOp, Mailboxes, MessageReader, Summary}
 use sealpost_message::{Section as Place, headers};
 use sealpost_model::{EntryId, Flags};
 
-use super::{Selected, selected};
+use super::{Selected, head, selected};
 use crate::codec::command::{BodyItem, FetchItem, Section, SectionText};
 use crate::codec::date::print_date_time;
 use crate::codec::{SequenceSet, Writer, body_name, structure};
@@ -86,8 +86,7 @@ pub(super) async fn fetch(
         match depth {
             Depth::View => {
                 for &position in chunk {
-                    from_view(link, folder, &line(position), None);
-                    link.spill().await?;
+                    from_view(link, folder, &line(position), None).await?;
                 }
             }
             Depth::Summary => {
@@ -101,8 +100,7 @@ pub(super) async fn fetch(
                 let mut summaries = summaries.into_iter().peekable();
                 for (&position, id) in chunk.iter().zip(&ids) {
                     if let Some((_, summary)) = summaries.next_if(|(of, _)| of == id) {
-                        from_view(link, folder, &line(position), Some(&summary));
-                        link.spill().await?;
+                        from_view(link, folder, &line(position), Some(&summary)).await?;
                     }
                 }
             }
@@ -141,15 +139,22 @@ async fn mark(
     Ok(marked)
 }
 
-/// Writes a line for which no body is needed.
-fn from_view(link: &mut Link, folder: &Selected, line: &Line<'_>, summary: Option<&Summary>) {
-    let w = &mut link.w;
-    begin(w, line);
+/// Writes a line for which no body is needed. An item is on its way before the next is made: a structure asked for many
+/// times is held once.
+async fn from_view(
+    link: &mut Link,
+    folder: &Selected,
+    line: &Line<'_>,
+    summary: Option<&Summary>,
+) -> Result<(), End> {
+    begin(&mut link.w, line);
     for (at, item) in line.items.iter().enumerate() {
-        w.raw(if at > 0 { " " } else { "" });
-        plain(w, folder, line, item, summary);
+        link.w.raw(if at > 0 { " " } else { "" });
+        plain(&mut link.w, folder, line, item, summary);
+        link.spill().await?;
     }
-    end(w, folder, line);
+    end(&mut link.w, folder, line);
+    link.spill().await
 }
 
 /// Writes a line with bytes of the body.
@@ -162,12 +167,12 @@ async fn from_body(
 ) -> Result<(), Halt> {
     let Some(entry) = folder.entry(line.position) else { return Ok(()) };
     let reader = mailboxes.reader(caller, entry.id).await?;
+    let mut header = Header { reader: &reader, held: None };
     let mut ready = Vec::new();
     let mut ahead = AHEAD;
     for item in line.items {
         if let FetchItem::Body(item) = item {
-            let piece = Bytes::find(&reader, item, &mut ahead).await?;
-            ready.push(piece);
+            ready.push(Bytes::find(&reader, &mut header, item, &mut ahead).await?);
         }
     }
     let mut ready = ready.into_iter();
@@ -177,11 +182,12 @@ async fn from_body(
         match item {
             FetchItem::Body(item) => {
                 if let Some(bytes) = ready.next() {
-                    bytes.write(link, &reader, item).await?;
+                    bytes.write(link, &mut header, item).await?;
                 }
             }
             item => plain(&mut link.w, folder, line, item, Some(reader.summary())),
         }
+        link.spill().await?;
     }
     end(&mut link.w, folder, line);
     Ok(link.spill().await?)
@@ -235,19 +241,42 @@ fn plain(w: &mut Writer, folder: &Selected, line: &Line<'_>, item: &FetchItem, s
     }
 }
 
-/// Bytes that are ready to be sent, as far as they were read.
+/// The header of a message, or of a part of it, that was read last: however many items choose fields from it, it is
+/// held once.
+struct Header<'a> {
+    reader: &'a MessageReader,
+    held: Option<(Range<u64>, Vec<u8>)>,
+}
+
+impl Header<'_> {
+    /// The bytes of a header.
+    async fn read(&mut self, range: &Range<u64>) -> Result<&[u8], Halt> {
+        let held = match self.held.take() {
+            Some(held) if held.0 == *range => held,
+            _ => (range.clone(), exact(self.reader, range.clone()).await?),
+        };
+        Ok(&self.held.insert(held).1)
+    }
+}
+
+/// What is sent for an item. All of a message's lie side by side, and hold no more than [`AHEAD`] bytes together.
 enum Bytes {
     /// There is no such part.
     Missing,
-    /// All of them.
-    Whole(Vec<u8>),
-    /// The first of them, and where the rest is.
+    /// Fields of the header there, which are chosen when they are sent.
+    Fields(Range<u64>),
+    /// The first bytes, read, and where the rest is.
     Begun(Vec<u8>, Range<u64>),
 }
 
 impl Bytes {
     /// Finds what `item` names, and reads ahead as far as `ahead` allows.
-    async fn find(reader: &MessageReader, item: &BodyItem, ahead: &mut u64) -> Result<Self, Halt> {
+    async fn find(
+        reader: &MessageReader,
+        header: &mut Header<'_>,
+        item: &BodyItem,
+        ahead: &mut u64,
+    ) -> Result<Self, Halt> {
         let Section { part, text } = &item.section;
         let place = match text {
             None => Place::Whole,
@@ -256,23 +285,19 @@ impl Bytes {
             Some(SectionText::Mime) => Place::Mime,
         };
         let Some(span) = reader.summary().structure.section(part, place) else { return Ok(Self::Missing) };
-        if let Some(SectionText::Fields { names, except }) = text {
-            let header = reader.read(span.range()).await?;
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let mut fields = headers::select(&header, &names, *except);
-            let kept = cut(0..fields.len() as u64, item.partial);
-            fields.truncate(usize::try_from(kept.end).unwrap_or(usize::MAX));
-            fields.drain(..usize::try_from(kept.start).unwrap_or(usize::MAX).min(fields.len()));
-            return Ok(Self::Whole(fields));
+        if matches!(text, Some(SectionText::Fields { .. })) {
+            let range = head(span);
+            header.read(&range).await?;
+            return Ok(Self::Fields(range));
         }
-        let range = cut(span.range(), item.partial);
+        let range = cut(span.range(), partial(item));
         let first = range.start..piece_end(&range).min(range.start + *ahead);
         let bytes = exact(reader, first.clone()).await?;
         *ahead -= first.end - first.start;
-        Ok(if first.end == range.end { Self::Whole(bytes) } else { Self::Begun(bytes, first.end..range.end) })
+        Ok(Self::Begun(bytes, first.end..range.end))
     }
 
-    async fn write(self, link: &mut Link, reader: &MessageReader, item: &BodyItem) -> Result<(), End> {
+    async fn write(self, link: &mut Link, header: &mut Header<'_>, item: &BodyItem) -> Result<(), End> {
         let mut name = String::new();
         body_name(&mut name, item, false);
         if let Some((origin, _)) = item.partial {
@@ -283,7 +308,8 @@ impl Bytes {
             Self::Missing => {
                 link.w.raw("NIL");
             }
-            Self::Whole(bytes) => {
+            Self::Fields(range) => {
+                let bytes = fields(header.read(&range).await.map_err(too_late)?, item);
                 link.w.literal_head(bytes.len() as u64);
                 link.send(&bytes).await?;
             }
@@ -292,11 +318,7 @@ impl Bytes {
                 link.send(&bytes).await?;
                 while rest.start < rest.end {
                     let next = rest.start..piece_end(&rest);
-                    // The size is out: there is no way to say that the rest can't be read.
-                    let bytes = exact(reader, next.clone()).await.map_err(|halt| match halt {
-                        Halt::End(end) => end,
-                        Halt::Reply(_) => End::Closed,
-                    })?;
+                    let bytes = exact(header.reader, next.clone()).await.map_err(too_late)?;
                     link.send(&bytes).await?;
                     rest.start = next.end;
                 }
@@ -304,6 +326,29 @@ impl Bytes {
         }
         Ok(())
     }
+}
+
+/// The line has begun: there is no way to say that the rest of it can't be read.
+fn too_late(halt: Halt) -> End {
+    match halt {
+        Halt::End(end) => end,
+        Halt::Reply(_) => End::Closed,
+    }
+}
+
+/// The fields of a header that `item` names, or of those the range that it names.
+fn fields(header: &[u8], item: &BodyItem) -> Vec<u8> {
+    let Some(SectionText::Fields { names, except }) = &item.section.text else { return Vec::new() };
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut fields = headers::select(header, &names, *except);
+    let kept = cut(0..fields.len() as u64, partial(item));
+    fields.truncate(usize::try_from(kept.end).unwrap_or(usize::MAX));
+    fields.drain(..usize::try_from(kept.start).unwrap_or(usize::MAX).min(fields.len()));
+    fields
+}
+
+fn partial(item: &BodyItem) -> Option<(u64, u64)> {
+    item.partial.map(|(offset, count)| (offset.into(), count.into()))
 }
 
 /// Reads a range; fewer bytes than that are damage.
@@ -326,10 +371,10 @@ fn piece_end(range: &Range<u64>) -> u64 {
 }
 
 /// A partial fetch's range (RFC 9051 section 6.4.5): cut to what is there.
-fn cut(range: Range<u64>, partial: Option<(u32, u32)>) -> Range<u64> {
+fn cut(range: Range<u64>, partial: Option<(u64, u64)>) -> Range<u64> {
     let Some((offset, count)) = partial else { return range };
-    let start = range.start.saturating_add(u64::from(offset)).min(range.end);
-    start..start.saturating_add(u64::from(count)).min(range.end)
+    let start = range.start.saturating_add(offset).min(range.end);
+    start..start.saturating_add(count).min(range.end)
 }
 
 #[cfg(test)]
@@ -342,7 +387,7 @@ mod tests {
         assert_eq!(cut(10..20, Some((0, 4))), 10..14);
         assert_eq!(cut(10..20, Some((8, 4))), 18..20);
         assert_eq!(cut(10..20, Some((10, 4))), 20..20);
-        assert_eq!(cut(10..20, Some((u32::MAX, u32::MAX))), 20..20);
+        assert_eq!(cut(10..20, Some((u64::MAX, u64::MAX))), 20..20);
     }
 
     #[test]

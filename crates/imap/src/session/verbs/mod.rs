@@ -20,6 +20,10 @@ pub(super) mod starttls;
 mod status;
 mod store;
 
+use std::ops::Range;
+
+use sealpost_message::Span;
+
 use super::reply::{Halt, Reply};
 use super::{Person, Selected, Session};
 use crate::codec::{Tag, Verb};
@@ -94,6 +98,13 @@ fn selected(s: &mut Session) -> Result<(&mut Person, &mut super::Link, &super::S
         Some(Person { selected: None, .. }) => Err(Reply::bad("Open a folder first, with SELECT").into()),
         Some(person) => Ok((person, link, services)),
     }
+}
+
+/// As much of a header as fields are looked for in. That of an attached message may be as long as the message, and it is
+/// held whole.
+fn head(header: Span) -> Range<u64> {
+    const LONGEST: u64 = 1024 * 1024;
+    header.start..header.end.min(header.start.saturating_add(LONGEST))
 }
 
 /// The open folder if it may be changed.

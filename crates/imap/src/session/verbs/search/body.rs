@@ -4,6 +4,7 @@ use sealpost_mailbox::{Error, MessageReader};
 use sealpost_message::decode::{Decoder, charset};
 use sealpost_message::{Nested, Part, headers, html};
 
+use super::head;
 use super::test::Found;
 
 /// Bytes read at a time, a chunk of a sealed body.
@@ -32,7 +33,7 @@ pub(super) async fn find(
             mark(&name, words, &mut found, |found| &mut found.body);
         }
         if let Nested::Message(inner) = &part.nested {
-            let header = reader.read(inner.root.header.range()).await?;
+            let header = reader.read(head(inner.root.header)).await?;
             for field in headers::fields(&header) {
                 mark(&field.decoded(), words, &mut found, |found| &mut found.body);
             }

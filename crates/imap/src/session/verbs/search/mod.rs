@@ -7,7 +7,7 @@ mod test;
 use sealpost_mailbox::{Caller, Error, Mailboxes, Summary};
 use sealpost_model::EntryId;
 
-use super::{Selected, selected};
+use super::{Selected, head, selected};
 use crate::codec::command::{Key, SearchReturn};
 use crate::codec::sequence::print_numbers;
 use crate::codec::{Tag, Writer};
@@ -96,7 +96,7 @@ async fn passing(
             reader => reader?,
         };
         let summary: &Summary = reader.summary();
-        let header = reader.read(summary.structure.root.header.range()).await?;
+        let header = reader.read(head(summary.structure.root.header)).await?;
         let facts = Facts { summary: Some(summary), header: Some(&header), ..Facts::of(position, &entry) };
         let passes = match test.eval(&facts) {
             Some(passes) => passes,

@@ -317,6 +317,45 @@ mod tests {
         assert!(compiled("3").is_err());
     }
 
+    /// In a thread with a quarter of the stack that the server's threads have.
+    fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(test);
+        thread.expect("a thread").join().expect("no panic");
+    }
+
+    #[test]
+    fn deep_conditions_fit_on_the_stack() {
+        let at = |depth: usize| {
+            [
+                format!("{}SEEN{}", "(".repeat(depth), ")".repeat(depth)),
+                format!("{}SEEN{}", "(SEEN ".repeat(depth), ")".repeat(depth)),
+                format!("{}SEEN", "NOT ".repeat(depth)),
+                format!("{}SEEN{}", "OR ".repeat(depth), " SEEN".repeat(depth)),
+                format!("{}SEEN", "OR SEEN ".repeat(depth)),
+            ]
+        };
+        on_a_small_stack(move || {
+            for text in at(32) {
+                let command = parse(format!("a SEARCH {text}").as_bytes()).unwrap();
+                let printed = crate::codec::print(&command);
+                assert!(parse(&printed).is_ok(), "{text}");
+                assert_eq!(by_view(&text), "+-", "{text}");
+            }
+            for text in at(33).into_iter().chain(at(10_000)) {
+                let error = parse(format!("a SEARCH {text}").as_bytes()).unwrap_err().to_string();
+                assert!(error.starts_with("Expected conditions that are less deep"), "{error}");
+            }
+        });
+    }
+
+    #[test]
+    fn conditions_are_counted() {
+        let found = |count: usize| parse(format!("a SEARCH{}", " (NOT SEEN)".repeat(count)).as_bytes());
+        // Each of these is three: a pair of parentheses, NOT, and SEEN.
+        assert!(found(33).is_ok());
+        assert!(found(34).unwrap_err().to_string().starts_with("Expected fewer conditions before"));
+    }
+
     #[test]
     fn headers_and_words() {
         let header = b"From: \"Alice\" <a@x.example>\r\nX-Tag: =?utf-8?q?Gr=C3=BCn?=\r\nSubject: lab\r\n\r\n";
