@@ -70,14 +70,23 @@ fn missing(list: &str, present: &dyn Fn(&str) -> bool) -> Vec<String> {
 }
 
 fn present(sign: &str) -> bool {
-    match sign.split_once('*') {
-        _ if !sign.starts_with('/') => shell::find(sign).is_some(),
-        None => Path::new(sign).exists(),
-        Some((before, after)) => {
-            let folders = fs::read_dir(before).into_iter().flatten().flatten();
-            folders.into_iter().any(|folder| folder.path().join(after.trim_start_matches('/')).exists())
-        }
+    if !sign.starts_with('/') {
+        return shell::find(sign).is_some();
     }
+    let mut found = vec![PathBuf::from("/")];
+    for part in sign.split('/').filter(|part| !part.is_empty()) {
+        found = match part {
+            "*" => found
+                .iter()
+                .filter_map(|at| fs::read_dir(at).ok())
+                .flatten()
+                .flatten()
+                .map(|f| f.path())
+                .collect(),
+            name => found.iter().map(|at| at.join(name)).filter(|at| at.exists()).collect(),
+        };
+    }
+    !found.is_empty()
 }
 
 fn nextest() -> Result<()> {

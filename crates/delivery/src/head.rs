@@ -105,7 +105,7 @@ pub(crate) fn read(header: &[u8], origin: Origin, id: &str, date: &str) -> Resul
             // Shown by some programs as the author's agent: held to the same rule, and to one address.
             let senders = author::mailbox_list(field.value).filter(|s| s.len() == 1);
             head.senders.extend(senders.ok_or(Reason::FromFieldInvalid)?);
-        } else if own && !field.name.iter().all(u8::is_ascii_graphic) || own && field.name.is_empty() {
+        } else if own && (field.name.is_empty() || !field.name.iter().all(u8::is_ascii_graphic)) {
             return Err(Reason::HeaderInvalid);
         } else if field.is("To") || field.is("Cc") {
             head.facts.visible.extend(addresses(field.value));

@@ -273,7 +273,9 @@ fn check(
     let mut kept = BTreeMap::<String, BTreeSet<&str>>::new();
     for name in BOTH {
         let mut imap = server.imap_as(name)?;
-        imap.select("INBOX")?;
+        let count = imap.select("INBOX")?;
+        let popped = server.pop3_as(name)?.command("STAT")?;
+        ensure!(popped.starts_with(&format!("{count} ")), "{name}: IMAP counts {count}, POP3 says {popped}");
         for id in imap.field("Message-ID")?.into_iter().filter(|id| id.ends_with("@kill.example>")) {
             ensure!(kept.entry(id.clone()).or_default().insert(name), "{id} is twice in {name}'s mailbox");
         }

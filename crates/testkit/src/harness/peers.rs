@@ -14,6 +14,9 @@ use crate::{
 
 /// Runs it: one message to each kind of host.
 pub fn run(program: &Path, mut dice: Dice) -> Result<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok("peers: left out, Postfix runs as root only".into());
+    }
     let postfix = Postfix::start()?;
     let good = Host::new("verified", postfix.port(Tls::Verified), false)?;
     let weak = [
