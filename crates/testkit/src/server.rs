@@ -90,8 +90,10 @@ impl Server {
         if self.child.is_some() {
             bail!("it still runs");
         }
-        let (child, ready) = launch(&self.program, self.folder.path())?;
+        let (mut child, ready) = launch(&self.program, self.folder.path())?;
         if ready.listeners != self.ready.listeners {
+            child.kill()?;
+            child.wait()?;
             bail!("the ports changed: {:?} was {:?}", ready.listeners, self.ready.listeners);
         }
         (self.child, self.ready) = (Some(child), ready);
