@@ -12,7 +12,7 @@ pub enum Error {
     #[error("the message has changed in the meantime; look again")]
     Changed,
     /// It has ended: what was kept is destroyed.
-    #[error("the message has ended; what was kept has been destroyed")]
+    #[error("the message has ended; what was kept is destroyed within minutes")]
     Ended,
     /// No more codes for this recipient: what could be guessed is bounded.
     #[error("no more codes can be made for this recipient; send the message again")]
