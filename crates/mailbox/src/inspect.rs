@@ -2,7 +2,7 @@
 //!
 //! What has to agree is read in one snapshot, so that a server may be at work meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sealpost_model::{AccountId, BlobId, EntryId, Flags, FolderId, Id, LifeKeyId, PersonId, TenantId};
@@ -13,7 +13,7 @@ use crate::change::{keyword_aad, keyword_index};
 use crate::content::{Sealed, open_key, open_summary};
 use crate::folder::{FolderFacts, folder_index, name_aad, narrow};
 use crate::view::entry;
-use crate::{Entry, schema};
+use crate::{Entry, Special, schema};
 
 /// Looks at all tables of this crate, and opens every body whole.
 ///
@@ -24,6 +24,7 @@ pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
     let mut seen = Vec::new();
     let mut used = HashMap::new();
     let mut folders = Vec::new();
+    let mut specials = HashSet::new();
     let mut after = i64::MIN;
     while let Some((last, page)) = look.page("folder", &schema::ALL_FOLDERS, after, RawFolder::read).await? {
         after = last;
@@ -35,10 +36,19 @@ pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
                 continue;
             };
             raw.check(look, facts);
+            specials.insert((raw.account, raw.facts.special));
             let flags = entries(look, facts, raw.id, &mut seen).await?;
             let so_far = used.get(&raw.account).copied().unwrap_or(Flags::NONE);
             used.insert(raw.account, flags.with(so_far));
             counters(look, raw.id).await?;
+        }
+    }
+    // Nobody can delete the folders that every account begins with.
+    for account in accounts.keys() {
+        for (special, name) in Special::ALL {
+            if !specials.contains(&(*account, special as i64)) {
+                look.fault("folder", account, "", format!("{name}, which every account has, is missing"));
+            }
         }
     }
     stray_entries(look, &folders).await?;

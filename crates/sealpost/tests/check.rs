@@ -141,6 +141,7 @@ fn each_change_of_a_row_names_its_place() -> Result<()> {
         ("UPDATE account SET used = used + 1", "column used"),
         ("UPDATE content SET blob = (SELECT max(id) FROM blob)", "content "),
         ("UPDATE content SET summary = zeroblob(40)", "column summary"),
+        ("DELETE FROM folder WHERE messages = 0 AND uidnext = 1", "folder "),
         ("DELETE FROM content", "content "),
         ("UPDATE keyword SET name = zeroblob(40)", "keyword "),
         ("DELETE FROM keyword", "keyword "),

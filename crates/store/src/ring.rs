@@ -198,6 +198,8 @@ struct Inner {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<std::thread::JoinHandle<()>>,
     shared: Arc<Shared>,
+    /// Where to look again, for who looks beside a process that writes.
+    looking: Option<(PathBuf, Key)>,
 }
 
 /// What readers and the writer share. The tree changes only after what it shows is durable.
@@ -225,7 +227,8 @@ impl Ring {
     pub fn look(folder: &Path, master: &Key) -> Result<Self> {
         let shared = Arc::<Shared>::default();
         *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(folder, master)?;
-        Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared }) })
+        let looking = Some((folder.to_owned(), master.clone()));
+        Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared, looking }) })
     }
 
     fn open_with(folder: &Path, master: &Key, random: &Random, steps: Steps) -> Result<Self> {
@@ -236,7 +239,7 @@ impl Ring {
             .name("ring".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|e| Error::Io(e.to_string()))?;
-        Ok(Self { inner: Arc::new(Inner { jobs: Some(jobs), thread: Some(thread), shared }) })
+        Ok(Self { inner: Arc::new(Inner { jobs: Some(jobs), thread: Some(thread), shared, looking: None }) })
     }
 
     /// Makes `count` life keys; they are durable when this returns. Calls that run at the same time share a sync.
@@ -278,12 +281,27 @@ impl Ring {
 
     /// The life key, from memory; `None` when it was destroyed or never was.
     pub fn key(&self, id: LifeKeyId) -> Option<Key> {
+        self.look_again(id);
         self.tree(|tree| tree.key(id).cloned())
+    }
+
+    /// Who looks beside a process that writes meets rows that are younger than what was read of the ring: a key that is
+    /// not there is looked for once more.
+    fn look_again(&self, id: LifeKeyId) {
+        let Some((folder, master)) = &self.inner.looking else { return };
+        if self.tree(|tree| tree.key(id).is_some()) {
+            return;
+        }
+        // When it can't be read now, the key stays missing, and whoever asks says so.
+        if let Ok(tree) = Disk::look(folder, master) {
+            *self.inner.shared.tree.write().unwrap_or_else(PoisonError::into_inner) = tree;
+        }
     }
 
     /// The life key in its expanded form, for loops over what hangs on it; a few thousand are kept ready. Don't hold
     /// on to it past the operation: it survives the key's destruction.
     pub fn cipher(&self, id: LifeKeyId) -> Option<Arc<Cipher>> {
+        self.look_again(id);
         // Under the tree's lock, so that a destruction can't slip between the look-up and the cache.
         self.tree(|tree| {
             let key = tree.key(id)?;

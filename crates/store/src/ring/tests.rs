@@ -563,3 +563,14 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn who_looks_finds_keys_that_came_later() {
+    let world = World::new();
+    let ring = world.create();
+    let looking = Ring::look(world.dir.path(), &world.master).unwrap();
+    let (id, key) = ring.create_keys_blocking(1).unwrap().remove(0);
+    assert_eq!(looking.key(id), Some(key));
+    ring.destroy_blocking(&[id]).unwrap();
+    assert!(Ring::look(world.dir.path(), &world.master).unwrap().key(id).is_none());
+}
