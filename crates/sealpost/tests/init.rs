@@ -100,7 +100,7 @@ fn it_makes_a_server_that_check_and_verify_find_whole() -> Result<()> {
     let about = |severity: &str| -> Vec<String> {
         let all = found["findings"].as_array().into_iter().flatten();
         all.filter(|f| f["severity"] == severity)
-            .map(|f| f["about"].as_str().unwrap_or("").to_owned())
+            .map(|f| f["area"].as_str().unwrap_or("").to_owned())
             .collect()
     };
     ensure!(

@@ -1,0 +1,110 @@
+//! `sealpost check`: says what is wrong or missing, each in one sentence and with what to do about it.
+//!
+//! It needs no server and changes nothing; beside a running one it looks at the same data. What it can't look at
+//! because something before it is broken is left out: put that right first.
+//!
+//! One file an area. A new area is a file with a function `check`, and one line in [`look`] (needs the configuration
+//! alone) or [`look_inside`] (needs the opened data).
+
+mod certificate;
+mod configuration;
+mod content;
+mod dns;
+mod finding;
+mod listen;
+mod outbound;
+mod permissions;
+mod space;
+
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+pub use finding::{Findings, Severity};
+
+use crate::Which;
+use crate::config::Config;
+use crate::instance::{Mode, Opened};
+
+/// `check`'s options.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Also open every body and every sealed column. A small store (below 20,000 messages) always is.
+    #[arg(long)]
+    deep: bool,
+}
+
+/// What every area is given.
+pub struct Scene<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Whether a server answers at the control socket.
+    pub running: bool,
+    /// Whether everything is to be opened, however much it is.
+    pub deep: bool,
+}
+
+/// The areas that need no more than the configuration, in the order in which they are shown.
+async fn look(scene: &Scene<'_>, found: &mut Findings) {
+    configuration::check(scene, found);
+    certificate::check(scene, found);
+    permissions::check(scene, found);
+    space::check(scene, found);
+    listen::check(scene, found);
+    dns::check(scene, found).await;
+    outbound::check(scene, found);
+}
+
+/// The areas that look into the opened data.
+async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -> Result<()> {
+    content::check(scene, opened, found).await
+}
+
+/// Looks, prints, and answers the exit status.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    let mut found = Findings::default();
+    match args.which.load() {
+        Err(error) => found.broken("configuration", &error),
+        Ok(config) => {
+            found.ok("configuration", format!("{} is valid", config.file.display()));
+            let running = UnixStream::connect(config.control_socket()).is_ok();
+            let scene = Scene { config: &config, running, deep: args.deep };
+            look(&scene, &mut found).await;
+            match Opened::open(&config, Mode::Look).await {
+                Err(error) => found.broken("data", &error),
+                Ok(opened) => {
+                    found.ok(
+                        "data",
+                        "the master key opens key ring and store, and every table's format is known",
+                    );
+                    look_inside(&scene, &opened, &mut found).await?;
+                }
+            }
+        }
+    }
+    print(&found, args.json)?;
+    Ok(if found.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print(found: &Findings, json: bool) -> Result<()> {
+    if json {
+        return crate::print(&format!("{}\n", json!({"ok": !found.failed(), "findings": found.all()})));
+    }
+    let mut out = String::new();
+    for finding in found.all() {
+        out += &format!("{finding}\n");
+    }
+    out += &match (found.count(Severity::Fail), found.count(Severity::Warn)) {
+        (0, 0) => "All is well.\n".to_owned(),
+        (0, warnings) => format!("Nothing is wrong; {warnings} to look at.\n"),
+        (wrong, warnings) => format!("{wrong} to put right, {warnings} to look at.\n"),
+    };
+    crate::print(&out)
+}
