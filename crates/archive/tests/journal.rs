@@ -56,7 +56,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(Time::from_seconds(1_795_300_822)));
         let random = Random::system();
         let data = folder.path().join("data");
-        let options = Options { data, clock, random: random.clone(), rehearse: true };
+        let options = Options { rehearse: true, ..Options::embedded(data, clock, random.clone()) };
         let store = Store::open(options, &[&sealpost_archive::SCHEMA]).expect("opens");
         let master = Master::new(Key::from_bytes([7; 32]));
         let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("makes a ring");

@@ -69,10 +69,8 @@ impl World {
         let clock = Arc::new(ManualClock::new(Time::from_seconds(1_700_000_000)));
         let random = Random::system();
         let options = sealpost_store::Options {
-            data: folder.path().join("data"),
-            clock: clock.clone(),
-            random: random.clone(),
             rehearse: true,
+            ..sealpost_store::Options::embedded(folder.path().join("data"), clock.clone(), random.clone())
         };
         let store = Store::open(options, &[&sealpost_audit::SCHEMA, &SCHEMA]).expect("opens");
         let master = Master::new(Key::from_bytes([7; 32]));

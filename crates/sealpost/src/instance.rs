@@ -98,12 +98,8 @@ impl Opened {
         random: Random,
         new: bool,
     ) -> Result<Self> {
-        let options = sealpost_store::Options {
-            data: config.server.data.clone(),
-            clock: Arc::clone(&clock),
-            random: random.clone(),
-            rehearse: false,
-        };
+        let options =
+            sealpost_store::Options::embedded(config.server.data.clone(), Arc::clone(&clock), random.clone());
         let store = match mode {
             Mode::Serve => Store::open(options, SCHEMAS)?,
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,

@@ -32,12 +32,7 @@ sql! {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = std::env::args().nth(1).map_or(Ok(5), |n| n.parse())?;
     let data = std::env::temp_dir().join(format!("sealpost-closures-{}", std::process::id()));
-    let options = Options {
-        data: data.clone(),
-        clock: Arc::new(SystemClock),
-        random: Random::system(),
-        rehearse: false,
-    };
+    let options = Options::embedded(data.clone(), Arc::new(SystemClock), Random::system());
     let store = Store::open(options, &[&SCHEMA])?;
     println!("sync of this disk: {:.2} ms", sync_time(&data)? * 1000.0);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;

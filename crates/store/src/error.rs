@@ -80,6 +80,10 @@ pub enum Error {
     /// The store was opened for reading only.
     #[error("the store was opened for reading only")]
     ReadOnly,
+    /// The lease under which the work was begun has passed to another node, which does that work now. Nothing of the
+    /// refused change remains.
+    #[error("another node has taken this work over")]
+    Fenced,
     /// The closure panicked; nothing of it remains.
     #[error("a bug stopped the change; nothing of it remains")]
     Panicked,
@@ -95,7 +99,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Full | Self::Io(_) | Self::Slow | Self::Closed => Fault::Temporary,
+            Self::Full | Self::Io(_) | Self::Slow | Self::Fenced | Self::Closed => Fault::Temporary,
             Self::Locked { .. }
             | Self::NotWritable { .. }
             | Self::Missing { .. }

@@ -31,6 +31,7 @@ mod ids;
 pub mod inspect;
 mod job;
 pub mod keys;
+mod lease;
 mod lock;
 mod queue;
 mod readers;
@@ -53,12 +54,13 @@ pub use error::{Error, Result};
 pub use feed::{Feed, Topic, Watch};
 pub use inspect::Inspection;
 pub use keys::{InstanceKeys, Keys, Master, Root, TenantKeys};
+pub use lease::Lease;
 pub use ring::Ring;
 pub use row::Row;
 pub use schema::Schema;
 pub use scope::Scope;
 pub use sql::{Param, Sql, Value};
-pub use store::{Options, Store};
+pub use store::{Engine, Options, Store};
 pub use tx::{ReadTx, Tx};
 
 /// The tables of this crate; [`Store::open`] adds them by itself.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use sealpost_crypto::Random;
-use sealpost_model::{Id, SharedClock};
+use sealpost_model::{Id, Secret, SharedClock};
 
 use crate::blob::{self, Blobs, pack, packer::Packer};
 use crate::connection::{self, Database};
@@ -30,6 +30,28 @@ pub struct Options {
     pub random: Random,
     /// Runs each write closure twice, the first time rolled back: for tests.
     pub rehearse: bool,
+    /// Where rows lie.
+    pub engine: Engine,
+}
+
+/// Where rows lie.
+#[derive(Clone, Debug, Default)]
+pub enum Engine {
+    /// `store.db` in the data folder, for this process alone.
+    #[default]
+    Sqlite,
+    /// A PostgreSQL database, which several nodes may share.
+    Postgres {
+        /// `postgres://user:password@host/database`.
+        url: Secret<String>,
+    },
+}
+
+impl Options {
+    /// All in the data folder, each closure once: what a single server has.
+    pub fn embedded(data: impl Into<PathBuf>, clock: SharedClock, random: Random) -> Self {
+        Self { data: data.into(), clock, random, rehearse: false, engine: Engine::Sqlite }
+    }
 }
 
 /// A database with its blobs. Clones share it; the last one to go closes it, and waits for what was begun.
@@ -69,6 +91,9 @@ impl Store {
     }
 
     pub(crate) fn open_tuned(options: Options, schemas: &[&Schema], tuning: Tuning) -> Result<Self> {
+        if let Engine::Postgres { .. } = options.engine {
+            return Err(Error::Io("this version can't use PostgreSQL yet".into()));
+        }
         let lock = Arc::new(Lock::exclusive(&options.data)?);
         let schemas = with_own(schemas);
         let database = database(&options.data, &schemas, tuning.clone());

@@ -32,7 +32,7 @@ sql! {
 }
 
 fn open(data: PathBuf) -> Store {
-    let options = Options { data, clock: Arc::new(SystemClock), random: Random::system(), rehearse: false };
+    let options = Options::embedded(data, Arc::new(SystemClock), Random::system());
     Store::open(options, &[&SCHEMA]).unwrap()
 }
 

@@ -101,8 +101,10 @@ impl World {
     ) -> Self {
         let random = Random::system();
         let data = folder.path().join("data");
-        let options =
-            sealpost_store::Options { data, clock: clock.clone(), random: random.clone(), rehearse: true };
+        let options = sealpost_store::Options {
+            rehearse: true,
+            ..sealpost_store::Options::embedded(data, clock.clone(), random.clone())
+        };
         let schemas = [
             &sealpost_audit::SCHEMA,
             &sealpost_identity::SCHEMA,

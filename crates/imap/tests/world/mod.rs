@@ -41,10 +41,8 @@ impl World {
         let clock = Arc::new(ManualClock::new(Time::from_seconds(Self::START)));
         let random = Random::system();
         let options = sealpost_store::Options {
-            data: folder.path().join("data"),
-            clock: clock.clone(),
-            random: random.clone(),
             rehearse: true,
+            ..sealpost_store::Options::embedded(folder.path().join("data"), clock.clone(), random.clone())
         };
         let schemas = [&sealpost_audit::SCHEMA, &sealpost_identity::SCHEMA, &sealpost_mailbox::SCHEMA];
         let store = Store::open(options, &schemas).expect("a store");

@@ -37,7 +37,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(Time::from_seconds(1_795_300_822)));
         let random = Random::system();
         let data = folder.path().join("data");
-        let options = Options { data, clock: clock.clone(), random: random.clone(), rehearse: true };
+        let options = Options { rehearse: true, ..Options::embedded(data, clock.clone(), random.clone()) };
         let store =
             Store::open(options, &[&sealpost_audit::SCHEMA, &sealpost_mailbox::SCHEMA]).expect("opens");
         let master = Master::new(Key::from_bytes([7; 32]));

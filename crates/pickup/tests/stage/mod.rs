@@ -123,10 +123,12 @@ impl Stage {
         let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("a ring");
         let store = Store::open(
             sealpost_store::Options {
-                data: folder.path().join("data"),
-                clock: shared.clone(),
-                random: random.clone(),
                 rehearse: true,
+                ..sealpost_store::Options::embedded(
+                    folder.path().join("data"),
+                    shared.clone(),
+                    random.clone(),
+                )
             },
             &[
                 &sealpost_audit::SCHEMA,

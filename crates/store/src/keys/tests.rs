@@ -40,10 +40,8 @@ impl World {
 
     fn options(&self) -> Options {
         Options {
-            data: self.dir.path().join("data"),
-            clock: self.clock.clone(),
-            random: self.random.clone(),
             rehearse: true,
+            ..Options::embedded(self.dir.path().join("data"), self.clock.clone(), self.random.clone())
         }
     }
 

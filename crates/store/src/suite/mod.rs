@@ -4,6 +4,7 @@ mod blobs;
 mod data;
 mod feed;
 mod group;
+mod lease;
 mod log;
 
 use std::path::Path;
@@ -60,10 +61,8 @@ impl Bench {
 
     pub(crate) fn options(&self) -> Options {
         Options {
-            data: self.folder.path().join("data"),
-            clock: self.clock.clone(),
-            random: Random::system(),
             rehearse: self.rehearse,
+            ..Options::embedded(self.folder.path().join("data"), self.clock.clone(), Random::system())
         }
     }
 

@@ -1,0 +1,153 @@
+//! Leases: of all nodes on one database, the one that holds a name does its work.
+//!
+//! A lease is a row with an end by the **database's** time and an epoch that grows with each taking. Its holder renews
+//! it; who was paused past the end finds it taken, and whatever it still commits under [`Tx::fence`] is refused with
+//! [`Error::Fenced`], since the epoch moved. So a lease never protects by time alone: each completion of leased work
+//! is fenced.
+//!
+//! On SQLite one process has the database to itself (its folder is locked), so each lease is granted at once and never
+//! lost.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Error, Result, Store, Tx};
+
+/// A name that this process holds until it lets go, or until it failed to renew it in time. Clones share it.
+#[derive(Clone)]
+pub struct Lease {
+    held: Arc<Held>,
+}
+
+struct Held {
+    name: String,
+    epoch: i64,
+    ttl: Duration,
+}
+
+/// How long a single task's lease lasts unless it is renewed; a third of it passes between renewals.
+const SINGLE: Duration = Duration::from_secs(15);
+
+impl Lease {
+    /// What is held.
+    pub fn name(&self) -> &str {
+        &self.held.name
+    }
+
+    /// Grows each time the name changes hands.
+    pub fn epoch(&self) -> i64 {
+        self.held.epoch
+    }
+
+    /// Holds it for another `ttl` from now, by the database's time.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when somebody else has taken it since.
+    pub async fn renew(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go, so that nobody has to wait for its end. A lease that was lost is let go already.
+    ///
+    /// # Errors
+    /// The store's; it ends by itself then.
+    pub async fn release(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lease({}, epoch {})", self.held.name, self.held.epoch)
+    }
+}
+
+impl Tx {
+    /// Refuses the closure unless the lease is still held, and keeps others from taking it until the commit. First
+    /// thing in each closure that completes leased work.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`].
+    pub fn fence(&mut self, lease: &Lease) -> Result<()> {
+        let _ = lease;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Takes `name` for `ttl`; `None` while another process has it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn lease(&self, name: &str, ttl: Duration) -> Result<Option<Lease>> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        let held = Held { name: name.to_owned(), epoch: 1, ttl };
+        Ok(Some(Lease { held: Arc::new(held) }))
+    }
+
+    /// Runs `task` on one node of all: takes the lease `name`, runs `task` under it, renews it meanwhile, and ends the
+    /// task (drops its future) when the lease is lost, to try again. Returns when `stop` does, or when the task ends
+    /// by itself. The future of a task that was stopped is dropped at its next `await`.
+    pub async fn single<F>(
+        &self,
+        name: &str,
+        stop: impl Future<Output = ()>,
+        mut task: impl FnMut(Lease) -> F,
+    ) where
+        F: Future<Output = ()>,
+    {
+        let mut stop = pin!(stop);
+        loop {
+            let lease = match self.lease(name, SINGLE).await {
+                Ok(lease) => lease,
+                Err(Error::Closed | Error::ReadOnly) => return,
+                Err(error) => {
+                    tracing::warn!(task = name, error = %error, "a lease could not be taken; it is tried again");
+                    None
+                }
+            };
+            let Some(lease) = lease else {
+                tokio::select! {
+                    () = stop.as_mut() => return,
+                    () = tokio::time::sleep(SINGLE / 3) => continue,
+                }
+            };
+            let ended = tokio::select! {
+                () = task(lease.clone()) => true,
+                () = stop.as_mut() => true,
+                () = lost(&lease) => false,
+            };
+            if ended {
+                if let Err(error) = lease.release().await {
+                    tracing::debug!(task = name, error = %error, "a lease ends by itself");
+                }
+                return;
+            }
+            tracing::warn!(task = name, "another node has taken this task over");
+        }
+    }
+}
+
+/// Renews the lease for as long as that goes.
+async fn lost(lease: &Lease) {
+    let ttl = lease.held.ttl;
+    let mut failing = Duration::ZERO;
+    loop {
+        tokio::time::sleep(ttl / 3).await;
+        match lease.renew().await {
+            Ok(()) => failing = Duration::ZERO,
+            Err(Error::Fenced) => return,
+            Err(error) => {
+                tracing::warn!(lease = lease.name(), error = %error, "a lease could not be renewed");
+                failing += ttl / 3;
+                if failing >= ttl {
+                    return;
+                }
+            }
+        }
+    }
+}
