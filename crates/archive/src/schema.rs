@@ -4,7 +4,8 @@ use sealpost_audit::Coverage;
 use sealpost_store::{Schema, sql};
 
 /// Tables and statements of the archive.
-pub const SCHEMA: Schema = Schema { name: "archive", steps: STEPS, statements: STATEMENTS };
+pub const SCHEMA: Schema =
+    Schema { name: "archive", steps: STEPS, statements: STATEMENTS, blobs: &[&JOURNAL_NAMES] };
 
 /// What covers the journal, for `audit verify`.
 pub const COVERAGE: &[Coverage] = &[Coverage {
@@ -12,7 +13,8 @@ pub const COVERAGE: &[Coverage] = &[Coverage {
     by: "row MAC over its plain columns; key and envelope sealed; a removed row is named by its accept entry",
 }];
 
-const STEPS: &[&str] = &["CREATE TABLE journal (
+const STEPS: &[&str] = &[
+    "CREATE TABLE journal (
     id {int} PRIMARY KEY,
     tenant {int} NOT NULL,
     submission {int} NOT NULL,
@@ -24,9 +26,12 @@ const STEPS: &[&str] = &["CREATE TABLE journal (
     wrapped {bytes} NOT NULL,
     envelope {bytes} NOT NULL,
     mac {bytes} NOT NULL
-) {strict}"];
+) {strict}",
+    "CREATE INDEX journal_blob ON journal (blob)",
+];
 
 sql! {
+    pub JOURNAL_NAMES = "SELECT 1 FROM journal WHERE blob = ?1 LIMIT 1";
     pub INSERT_JOURNAL = "INSERT INTO journal
         (id, tenant, submission, blob, received, expires, direction, life, wrapped, envelope, mac)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";

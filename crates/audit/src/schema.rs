@@ -49,6 +49,7 @@ pub const SCHEMA: Schema = Schema {
         ) {strict};
     "],
     statements: STATEMENTS,
+    blobs: &[],
 };
 
 /// What covers the tables of this crate, for `verify`.

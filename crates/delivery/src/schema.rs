@@ -4,7 +4,8 @@ use sealpost_audit::Coverage;
 use sealpost_store::{Schema, sql};
 
 /// Tables and statements of delivery.
-pub const SCHEMA: Schema = Schema { name: "delivery", steps: STEPS, statements: STATEMENTS };
+pub const SCHEMA: Schema =
+    Schema { name: "delivery", steps: STEPS, statements: STATEMENTS, blobs: &[&SUBMISSION_NAMES] };
 
 /// What covers the tables of this crate, for `audit verify`.
 pub const COVERAGE: &[Coverage] = &[
@@ -43,6 +44,7 @@ const STEPS: &[&str] = &[
         summary {bytes} NOT NULL,
         detail {bytes} NOT NULL
     ) {strict}",
+    "CREATE INDEX submission_blob ON submission (blob)",
     "CREATE TABLE ledger (
         id {int} PRIMARY KEY,
         tenant {int} NOT NULL,
@@ -87,6 +89,7 @@ const STEPS: &[&str] = &[
 ];
 
 sql! {
+    pub SUBMISSION_NAMES = "SELECT 1 FROM submission WHERE blob = ?1 AND life IS NOT NULL LIMIT 1";
     pub INSERT_SUBMISSION = "INSERT INTO submission
         (id, tenant, account, person, kind, accepted, blob, life, wrapped, summary, detail)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";

@@ -81,6 +81,7 @@ pub const SCHEMA: Schema = Schema {
         CREATE INDEX web_session_person ON web_session (person, id);
     "],
     statements: STATEMENTS,
+    blobs: &[],
 };
 
 /// What covers the tables of this crate, for `audit verify`.

@@ -4,7 +4,8 @@ use sealpost_audit::Coverage;
 use sealpost_store::{Schema, sql};
 
 /// Tables and statements of the mail service.
-pub const SCHEMA: Schema = Schema { name: "mailbox", steps: STEPS, statements: STATEMENTS };
+pub const SCHEMA: Schema =
+    Schema { name: "mailbox", steps: STEPS, statements: STATEMENTS, blobs: &[&CONTENT_NAMES] };
 
 /// What covers the tables of this crate, for `audit verify`.
 pub const COVERAGE: &[Coverage] = &[
@@ -76,6 +77,7 @@ const STEPS: &[&str] = &[
         wrapped {bytes} NOT NULL,
         summary {bytes} NOT NULL
     ) {strict}",
+    "CREATE INDEX content_blob ON content (blob)",
     "CREATE TABLE vanished (
         folder {int} NOT NULL,
         modseq {int} NOT NULL,
@@ -93,6 +95,7 @@ const STEPS: &[&str] = &[
 ];
 
 sql! {
+    pub CONTENT_NAMES = "SELECT 1 FROM content WHERE blob = ?1 LIMIT 1";
     pub INSERT_ACCOUNT = "INSERT INTO account (id, tenant, owner, life, inbox, modseq, used, quota, uidvalidity, mac)
         VALUES (?1, ?2, ?3, ?4, ?5, 1, 0, ?6, 0, ?7)";
     pub ACCOUNT = "SELECT tenant, owner, life, inbox, quota, mac FROM account WHERE id = ?1";

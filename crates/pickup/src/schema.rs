@@ -4,7 +4,8 @@ use sealpost_audit::Coverage;
 use sealpost_store::{Schema, sql};
 
 /// Tables and statements of pickup.
-pub const SCHEMA: Schema = Schema { name: "pickup", steps: STEPS, statements: STATEMENTS };
+pub const SCHEMA: Schema =
+    Schema { name: "pickup", steps: STEPS, statements: STATEMENTS, blobs: &[&RECIPIENT_NAMES] };
 
 /// What holds each table against changes from outside.
 pub const COVERAGE: &[Coverage] = &[
@@ -79,6 +80,7 @@ const STEPS: &[&str] = &[
         mac {bytes} NOT NULL
     )",
     "CREATE INDEX pickup_recipient_pickup ON pickup_recipient (pickup, id)",
+    "CREATE INDEX pickup_recipient_blob ON pickup_recipient (blob)",
     "CREATE INDEX pickup_recipient_due ON pickup_recipient (dead, expires)",
     // A browser that proved to be the recipient, until it idles out.
     "CREATE TABLE pickup_session (
@@ -112,6 +114,7 @@ const STEPS: &[&str] = &[
 ];
 
 sql! {
+    pub RECIPIENT_NAMES = "SELECT 1 FROM pickup_recipient WHERE blob = ?1 AND dead = 0 LIMIT 1";
     pub INSERT_PICKUP = "INSERT INTO pickup (id, tenant, submission, account, message_index, created, detail)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (submission) DO NOTHING";
     pub PICKUP_OF = "SELECT id, tenant, submission, account, created, detail, message_index FROM pickup WHERE submission = ?1";

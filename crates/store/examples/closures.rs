@@ -22,6 +22,7 @@ const SCHEMA: Schema = Schema {
         CREATE INDEX entry_owner ON entry (owner, id);
         CREATE TABLE mark (id {int} PRIMARY KEY, owner {int} NOT NULL, body {bytes} NOT NULL) {strict}"],
     statements: STATEMENTS,
+    blobs: &[],
 };
 
 sql! {

@@ -113,7 +113,7 @@ impl Error {
 }
 
 /// The tables of this module, which the store adds by itself.
-pub const SCHEMA: Schema = Schema { name: "keys", steps: &[STEP_1], statements: STATEMENTS };
+pub const SCHEMA: Schema = Schema { name: "keys", steps: &[STEP_1], statements: STATEMENTS, blobs: &[] };
 
 /// `tenant_root`: kind 0 = the instance key (tenant 0), 1 = content, 2 = records; `life` = the life key that wraps it
 /// around the master key's wrapping, 0 = none. `data_key`: wrapped by its root. `journal_key`: the life key of all

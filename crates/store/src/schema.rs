@@ -17,6 +17,10 @@ pub struct Schema {
     pub steps: &'static [&'static str],
     /// Every statement that the crate runs; each is prepared when the store opens.
     pub statements: &'static [&'static Sql],
+    /// One for each of the crate's tables that names bodies: `SELECT 1 FROM t WHERE blob = ?1 LIMIT 1` says whether a row
+    /// still does. A body that none of them knows is collected, so a table that is missing here loses mail. They stand
+    /// among `statements` too, and have an index each.
+    pub blobs: &'static [&'static Sql],
 }
 
 impl Schema {
@@ -27,7 +31,7 @@ impl Schema {
 }
 
 /// The store's own tables.
-pub const STORE: Schema = Schema { name: "store", steps: &[STEP_1], statements: STATEMENTS };
+pub const STORE: Schema = Schema { name: "store", steps: &[STEP_1], statements: STATEMENTS, blobs: &[] };
 
 /// `id_block`: one row, the first id that no process has leased. `pack`: each pack file, made before its file; state
 /// 0 open, 1 closed; `length` = where its last valid frame ends. `blob`: where sealed bodies lie, either in `body` or

@@ -19,6 +19,19 @@ use crate::wal::{self, Bell, Wal};
 use crate::writer::{Lanes, Writer};
 use crate::{Error, ReadTx, Result, Schema, Scope, Tx, job, schema};
 
+/// Where bodies lie.
+#[derive(Clone, Debug, Default)]
+pub enum Bodies {
+    /// In packs: append-only files in the data folder.
+    #[default]
+    Packs,
+    /// In a bucket, an object each.
+    S3 {
+        /// `s3://bucket/prefix?endpoint=..&region=..&access_key_id=..&secret_file=..`
+        url: Secret<String>,
+    },
+}
+
 /// Where the data lies, and what the store is given of the world.
 #[derive(Clone)]
 pub struct Options {
@@ -28,6 +41,8 @@ pub struct Options {
     pub clock: SharedClock,
     /// Where chance comes from.
     pub random: Random,
+    /// Where bodies lie.
+    pub bodies: Bodies,
     /// Runs each write closure twice, the first time rolled back: for tests.
     pub rehearse: bool,
     /// Where rows lie.
@@ -50,7 +65,14 @@ pub enum Engine {
 impl Options {
     /// All in the data folder, each closure once: what a single server has.
     pub fn embedded(data: impl Into<PathBuf>, clock: SharedClock, random: Random) -> Self {
-        Self { data: data.into(), clock, random, rehearse: false, engine: Engine::Sqlite }
+        Self {
+            data: data.into(),
+            clock,
+            random,
+            bodies: Bodies::default(),
+            rehearse: false,
+            engine: Engine::Sqlite,
+        }
     }
 }
 

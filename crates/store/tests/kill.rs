@@ -22,6 +22,7 @@ const SCHEMA: Schema = Schema {
         "CREATE TABLE one (id {int} PRIMARY KEY) {strict}; CREATE TABLE two (id {int} PRIMARY KEY) {strict}",
     ],
     statements: STATEMENTS,
+    blobs: &[],
 };
 
 sql! {

@@ -64,8 +64,12 @@ fn nobody_else_may_read_the_files() {
 fn a_newer_format_stops_the_start_and_changes_nothing() {
     let bench = Bench::new();
     drop(bench.open());
-    let newer =
-        Schema { name: "notes", steps: &["", "ALTER TABLE note ADD COLUMN extra {int}"], statements: &[] };
+    let newer = Schema {
+        name: "notes",
+        steps: &["", "ALTER TABLE note ADD COLUMN extra {int}"],
+        statements: &[],
+        blobs: &[],
+    };
     drop(Store::open(bench.options(), &[&newer]).unwrap());
     let error = bench.try_open().map(|_| ()).unwrap_err();
     assert!(matches!(&error, Error::Newer { schema, found: 2, known: 1 } if schema == "notes"));
@@ -81,6 +85,7 @@ fn a_step_that_fails_leaves_the_format_as_it_was() {
         name: "notes",
         steps: &["", "DELETE FROM note; CREATE TABLE note (id {int} PRIMARY KEY)"],
         statements: &[],
+        blobs: &[],
     };
     assert!(matches!(Store::open(bench.options(), &[&broken]).map(|_| ()), Err(Error::Bug(_))));
     assert_eq!(count(&bench.open()), 1);
@@ -91,7 +96,7 @@ fn a_wrong_statement_stops_the_start() {
     let bench = Bench::new();
     static WRONG: crate::Sql = crate::Sql::new("test::WRONG", "SELECT nothing FROM nowhere");
     const ALL: &[&crate::Sql] = &[&WRONG];
-    let schema = Schema { name: "wrong", steps: &[], statements: ALL };
+    let schema = Schema { name: "wrong", steps: &[], statements: ALL, blobs: &[] };
     let error = Store::open(bench.options(), &[&schema]).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("test::WRONG"), "{error}");
 }
@@ -124,6 +129,7 @@ fn values_come_back_as_they_went() {
         name: "kinds",
         steps: &["CREATE TABLE kind (id {int} PRIMARY KEY, a {int}, b {bytes}, c {text}) {strict}"],
         statements: &[],
+        blobs: &[],
     };
     static PUT: crate::Sql = crate::Sql::new("PUT", "INSERT INTO kind (id, a, b, c) VALUES (?1, ?2, ?3, ?4)");
     static ALL: crate::Sql = crate::Sql::new("ALL", "SELECT id, a, b, c FROM kind ORDER BY id");

@@ -25,6 +25,7 @@ pub(crate) const NOTES: Schema = Schema {
         CREATE UNIQUE INDEX note_owner ON note (owner)",
     ],
     statements: STATEMENTS,
+    blobs: &[],
 };
 
 sql! {
