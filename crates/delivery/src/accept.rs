@@ -1,27 +1,18 @@
 //! The one function that every message goes through.
 
 use sealpost_archive::journal::{Direction, Envelope, NewJournal};
-use sealpost_audit::Verb;
+use sealpost_audit::{Caller, Verb};
 use sealpost_crypto::Aad;
-use sealpost_mailbox::insert_entry;
-use sealpost_model::{
-    AccountId, Address, Flags, Id, JournalId, LedgerId, LifeKeyId, QueueId, ReversePath, SubmissionId,
-    TenantId,
-};
+use sealpost_model::{AccountId, Address, Flags, Id, LedgerId, ReversePath, SubmissionId, TenantId};
 use sealpost_policy::{DomainPolicy, Grade, Method, Plan, Reason, RecipientFacts, decide};
-use sealpost_store::{
-    BlobRef, Durable, Scope, Topic, Tx,
-    keys::{Root, TenantKeys},
-    params,
-};
+use sealpost_store::keys::{Root, TenantKeys};
 
 use crate::body::Arrived;
 use crate::ledger::{Detail, State};
 use crate::marks::{self, Bound, Marks};
 use crate::queue::Claimed;
-use crate::{
-    Accepted, Arrival, Delivery, Error, Evidence, Facts, Kind, Origin, Rcpt, Refused, Submission, schema,
-};
+use crate::ready::{Outgoing, QueueRow, Ready, RecipientRow};
+use crate::{Accepted, Arrival, Delivery, Error, Evidence, Facts, Kind, Origin, Rcpt, Refused, Submission};
 
 /// What is sealed of a message that is on its way.
 ///
@@ -46,24 +37,6 @@ struct Planned {
     plan: Plan,
 }
 
-/// One recipient's rows, sealed.
-struct Row {
-    ledger: LedgerId,
-    method: Method,
-    state: State,
-    reason: Reason,
-    detail: Vec<u8>,
-    mac: [u8; 16],
-    queue: Option<QueueRow>,
-}
-
-struct QueueRow {
-    id: QueueId,
-    pickup: bool,
-    floor: Grade,
-    mac: [u8; 16],
-}
-
 /// What all rows of a message have in common.
 struct Common<'a> {
     keys: &'a TenantKeys,
@@ -76,14 +49,6 @@ struct Common<'a> {
     bound: Bound,
 }
 
-/// The row of a message with recipients that are not written at once.
-struct Outgoing {
-    life: LifeKeyId,
-    wrapped: Vec<u8>,
-    summary: Vec<u8>,
-    detail: Vec<u8>,
-}
-
 impl Delivery {
     /// Takes a message, or refuses it with a reason. When this returns `Ok`, journal, mailboxes, queue, ledger and log
     /// hold it durably (S59); when it returns an error, nothing but the log's entry does.
@@ -94,23 +59,33 @@ impl Delivery {
         let (origin, caller) = (submission.origin, submission.caller);
         match self.take(submission).await {
             Ok(accepted) => Ok(accepted),
-            Err(refused) => {
-                let mut draft =
-                    self.inner.audit.draft(origin.tenant(), &caller.actor, &caller.client, Verb::Accept);
-                draft = match refused.reason() {
-                    Some(reason) => draft.refused().reason(reason.name()),
-                    None => draft.failed().detail(match &refused {
-                        Refused::Failed(e) => e.to_string(),
-                        Refused::Policy(_) => String::new(),
-                    }),
-                };
-                self.inner.audit.refusal(draft).await?;
-                Err(refused)
-            }
+            Err(refused) => Err(self.refused(&caller, origin, refused).await),
+        }
+    }
+
+    /// Puts a refusal into the log, and answers what its sender is told: what failed when even that can't be done.
+    pub(crate) async fn refused(&self, caller: &Caller, origin: Origin, refused: Refused) -> Refused {
+        let draft = self.inner.audit.draft(origin.tenant(), &caller.actor, &caller.client, Verb::Accept);
+        let draft = match &refused {
+            Refused::Policy(reason) => draft.refused().reason(reason.name()),
+            Refused::Failed(e) => draft.failed().detail(e.to_string()),
+        };
+        match self.inner.audit.refusal(draft).await {
+            Ok(_) => refused,
+            Err(error) => error.into(),
         }
     }
 
     async fn take(&self, submission: Submission) -> Result<Accepted, Refused> {
+        let ready = self.prepare(submission).await?;
+        let (accepted, scope) = (ready.accepted(), ready.scope());
+        self.inner.store.write(scope, move |tx| ready.insert(tx)).await?;
+        Ok(accepted)
+    }
+
+    /// Decides and seals everything of a message, and writes nothing: [`Ready::insert`] does, in whichever
+    /// transaction it belongs to. Dropped, it leaves nothing that a row names.
+    pub(crate) async fn prepare(&self, submission: Submission) -> Result<Ready, Refused> {
         let Submission { caller, origin, kind, from, to, body, twin } = submission;
         let tenant = origin.tenant();
         let arrived = body.finish(self).await?;
@@ -166,7 +141,7 @@ impl Delivery {
         let bound = Bound { account: sender, person, kind: kind as i64, accepted: now, blob: body_id };
         let common =
             Common { keys: &keys, tenant, id, kind, from: &from, facts: &arrived.facts, size, bound };
-        let rows: Vec<Row> = planned.iter().map(|p| self.seal_row(&common, p)).collect();
+        let rows: Vec<RecipientRow> = planned.iter().map(|p| self.seal_row(&common, p)).collect();
         let outgoing = if rows.iter().any(|r| r.queue.is_some()) {
             Some(self.seal_outgoing(&common, &arrived).await?)
         } else {
@@ -186,59 +161,8 @@ impl Delivery {
         }
         let audit = self.inner.audit.seal(draft).await?;
 
-        let accounts: Vec<AccountId> = entries.iter().map(|e| e.account).collect();
-        let blob = arrived.uploaded.blob.clone();
-        let twin_blob = twin.map(|t| t.uploaded.blob.clone());
-        let journal_id: JournalId = journal.id;
-        let write = move |tx: &mut Tx| -> Result<(), Refused> {
-            insert_bodies(tx, &blob, twin_blob.as_ref())?;
-            sealpost_archive::journal::insert(tx, &journal)?;
-            for entry in &entries {
-                insert_entry(tx, entry)?;
-            }
-            if let Some(Outgoing { life, wrapped, summary, detail }) = &outgoing {
-                let kind = kind as i64;
-                tx.execute(
-                    &schema::INSERT_SUBMISSION,
-                    params![id, tenant, sender, person, kind, now, body_id, *life, wrapped, summary, detail],
-                )?;
-            }
-            for row in &rows {
-                let Row { ledger, method, state, reason, detail, mac, queue } = row;
-                let (kind, method) = (kind as i64, *method as i64);
-                tx.execute(
-                    &schema::INSERT_LEDGER,
-                    params![
-                        *ledger,
-                        tenant,
-                        id,
-                        sender,
-                        kind,
-                        method,
-                        *state as i64,
-                        reason.name(),
-                        size,
-                        now,
-                        detail,
-                        mac
-                    ],
-                )?;
-                if let Some(QueueRow { id: queue, pickup, floor, mac }) = queue {
-                    let (floor, reason) = (*floor as i64, *reason as i64);
-                    tx.execute(
-                        &schema::INSERT_QUEUE,
-                        params![*queue, tenant, id, *ledger, kind, method, *pickup, floor, reason, now, mac],
-                    )?;
-                }
-            }
-            sealpost_audit::insert(tx, &audit)?;
-            if outgoing.is_some() {
-                tx.after_commit(Topic::Queue);
-            }
-            Ok(())
-        };
-        self.inner.store.write(Scope::accounts(&accounts), write).await?;
-        Ok(Accepted { submission: id, journal: journal_id })
+        let (body, twin) = (arrived.uploaded.blob.clone(), twin.map(|t| t.uploaded.blob.clone()));
+        Ok(Ready { tenant, id, kind, body, twin, journal, entries, bound, outgoing, rows, size, audit })
     }
 
     /// Authorship and loops, before anything is planned.
@@ -336,7 +260,7 @@ impl Delivery {
         Ok(planned)
     }
 
-    fn seal_row(&self, common: &Common<'_>, planned: &Planned) -> Row {
+    fn seal_row(&self, common: &Common<'_>, planned: &Planned) -> RecipientRow {
         let Common { keys, tenant, id, kind, from, facts, size, bound } = *common;
         let Plan { methods, floor, reason } = &planned.plan;
         let ledger: LedgerId = self.inner.store.id();
@@ -378,7 +302,7 @@ impl Delivery {
             updated: bound.accepted,
         };
         let (detail, mac) = (detail.seal(keys, tenant, ledger), marks.mac(keys));
-        Row { ledger, method, state, reason: *reason, detail, mac, queue }
+        RecipientRow { ledger, method, state, reason: *reason, detail, mac, queue }
     }
 
     async fn seal_outgoing(&self, common: &Common<'_>, arrived: &Arrived) -> Result<Outgoing, Refused> {
@@ -406,15 +330,6 @@ impl Delivery {
         body.write(bytes).await?;
         body.finish(self).await
     }
-}
-
-fn insert_bodies(
-    tx: &mut Tx,
-    body: &Durable<BlobRef>,
-    twin: Option<&Durable<BlobRef>>,
-) -> Result<(), sealpost_store::Error> {
-    sealpost_store::blob::insert(tx, body)?;
-    twin.map_or(Ok(()), |twin| sealpost_store::blob::insert(tx, twin))
 }
 
 fn direction(origin: Origin, planned: &[Planned]) -> Direction {

@@ -1,33 +1,61 @@
 //! Tells a sender what could not be delivered (RFC 3464), without a byte of the content.
 
-use sealpost_audit::{Caller, Verb};
+use sealpost_audit::{Caller, Entry, Verb};
 use sealpost_message::{compose::Person, dsn};
-use sealpost_model::{Actor, Address, Client, Id, ReversePath};
+use sealpost_model::{Actor, Address, Client, Id, ReversePath, SubmissionId, TenantId, Time};
 use sealpost_policy::Reason;
+use sealpost_store::{Scope, Tx};
 
-use crate::{Arrival, Batch, Delivery, Error, Kind, Origin, Refused, Submission};
+use crate::ready::Ready;
+use crate::{Arrival, Delivery, Error, Kind, Origin, Refused, Submission};
 
-impl Delivery {
-    /// Sends a DSN to the sender of a batch. A message without a sender gets none (RFC 5321 section 6.1). When it can't
-    /// be made, the ledger still says what failed.
-    pub(crate) async fn bounce(&self, batch: &Batch, failed: &[(Address, Reason)]) {
-        let ReversePath::From(sender) = &batch.from else { return };
-        if let Err(error) = self.try_bounce(batch, sender, failed).await {
-            tracing::error!(submission = %batch.submission, %error, "a delivery failure could not be reported");
-        }
+/// What a DSN tells of.
+pub(crate) struct Told {
+    pub(crate) tenant: TenantId,
+    pub(crate) submission: SubmissionId,
+    pub(crate) from: ReversePath,
+    pub(crate) message_id: String,
+    pub(crate) accepted: Time,
+}
+
+/// A DSN that is ready to be written with what it tells of.
+pub(crate) struct Bounce {
+    message: Ready,
+    entry: Entry,
+}
+
+impl Bounce {
+    /// The mailboxes that it goes into.
+    pub(crate) fn scope(&self) -> Scope {
+        self.message.scope()
     }
 
-    async fn try_bounce(
+    /// Writes it. May run again.
+    ///
+    /// # Errors
+    /// As [`Ready::insert`].
+    pub(crate) fn insert(&self, tx: &mut Tx) -> Result<(), Refused> {
+        self.message.insert(tx)?;
+        Ok(sealpost_audit::insert(tx, &self.entry)?)
+    }
+}
+
+impl Delivery {
+    /// Makes a DSN for the sender of a message. A message without a sender gets none (RFC 5321 section 6.1).
+    ///
+    /// # Errors
+    /// [`Refused::Policy`] when its sender can't be told, and what failed here.
+    pub(crate) async fn prepare_bounce(
         &self,
-        batch: &Batch,
-        sender: &Address,
+        of: &Told,
         failed: &[(Address, Reason)],
-    ) -> Result<(), Refused> {
-        let origin = Origin::System { tenant: batch.tenant };
+    ) -> Result<Option<Bounce>, Refused> {
+        let ReversePath::From(sender) = &of.from else { return Ok(None) };
+        let origin = Origin::System { tenant: of.tenant };
         let now = self.inner.clock.now();
         let boundary = format!("dsn{:032x}", u128::from_be_bytes(self.inner.random.bytes()));
         let postmaster = Address::parse(&format!("postmaster@{}", sender.domain()))
-            .map_err(|_| Error::Corrupt { what: "submission", id: batch.submission.raw() })?;
+            .map_err(|_| Error::Corrupt { what: "submission", id: of.submission.raw() })?;
         let recipients: Vec<dsn::Recipient<'_>> = failed
             .iter()
             .map(|(address, reason)| dsn::Recipient {
@@ -42,8 +70,8 @@ impl Delivery {
             host: self.hostname(),
             from: Person { name: Some("Mail delivery"), address: &postmaster },
             to: sender,
-            arrived: Some(batch.accepted),
-            original_id: Some(&batch.facts.message_id),
+            arrived: Some(of.accepted),
+            original_id: Some(&of.message_id),
             recipients: &recipients,
             date: now,
             message_id: &self.message_id(),
@@ -52,8 +80,8 @@ impl Delivery {
         .map_err(|e| Error::Mailbox(sealpost_mailbox::Error::Message(e.to_string())))?;
         let mut body = self.begin(Arrival { origin, trace: String::new(), return_path: String::new() });
         body.write(&bytes).await?;
-        let accepted = self
-            .accept(Submission {
+        let message = self
+            .prepare(Submission {
                 caller: Caller { actor: Actor::System, client: Client::SYSTEM },
                 origin,
                 kind: Kind::Dsn,
@@ -66,11 +94,26 @@ impl Delivery {
         let draft = self
             .inner
             .audit
-            .draft(batch.tenant, &Actor::System, &Client::SYSTEM, Verb::Bounce)
-            .object(batch.submission)
-            .object(accepted.submission);
-        self.inner.audit.refusal(draft).await?;
-        Ok(())
+            .draft(of.tenant, &Actor::System, &Client::SYSTEM, Verb::Bounce)
+            .object(of.submission)
+            .object(message.id);
+        let entry = self.inner.audit.seal(draft).await?;
+        Ok(Some(Bounce { message, entry }))
+    }
+
+    /// Puts into the log that a sender could not be told.
+    pub(crate) async fn untold(&self, of: &Told, reason: Reason) {
+        let draft = self
+            .inner
+            .audit
+            .draft(of.tenant, &Actor::System, &Client::SYSTEM, Verb::Bounce)
+            .object(of.submission)
+            .refused()
+            .reason(reason.name());
+        if let Err(error) = self.inner.audit.refusal(draft).await {
+            tracing::error!(submission = %of.submission, %error, "nor could it be logged that a sender was not told");
+        }
+        tracing::warn!(submission = %of.submission, reason = reason.name(), "a sender can't be told of a failure");
     }
 }
 
@@ -82,6 +125,7 @@ const fn status(reason: Reason) -> dsn::Status {
         Reason::TransportBelowFloor => (7, 5),
         Reason::TransportLacksExtension => (6, 3),
         Reason::TransportUnreachable => (4, 7),
+        Reason::MessageDamaged => (6, 0),
         _ => (0, 0),
     };
     dsn::Status::new(5, subject, detail)

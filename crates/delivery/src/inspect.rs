@@ -1,6 +1,6 @@
 //! Looking at every row of the queue, the ledger and what lies under them: is each what was written?
 
-use sealpost_model::{Id, LedgerId, LifeKeyId, SubmissionId, TenantId, Time};
+use sealpost_model::{Id, LedgerId, LifeKeyId, QueueId, SubmissionId, TenantId, Time};
 use sealpost_store::{Error, Inspection, ReadTx, Row, params};
 
 use crate::accept::{SubmissionDetail, submission_aad};
@@ -17,7 +17,8 @@ pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
     submissions(look).await?;
     ledger(look).await?;
     queue(look).await?;
-    doomed(look).await
+    doomed(look).await?;
+    handed(look).await
 }
 
 /// Whether there is a ledger row with this id.
@@ -165,6 +166,21 @@ async fn doomed(look: &mut Inspection<'_>) -> Result<(), Error> {
             let since: Time = since;
             if marks::doomed(&keys, life, since)[..] != mac[..] {
                 look.fault("doomed", life.raw(), "mac", "nobody here decided the end of this key");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn handed(look: &mut Inspection<'_>) -> Result<(), Error> {
+    let read = |r: &Row<'_>| Ok((r.id::<QueueId>(0)?, r.id::<TenantId>(1)?, r.bytes(2)?));
+    let mut after = i64::MIN;
+    while let Some((last, page)) = look.page("handed", &schema::ALL_HANDED, after, read).await? {
+        after = last;
+        for (queue, tenant, mac) in page {
+            let Some(keys) = look.tenant(tenant, "handed", queue.raw()).await else { continue };
+            if crate::handed::mac(&keys, queue)[..] != mac[..] {
+                look.fault("handed", queue.raw(), "mac", "nobody here took the message that it names");
             }
         }
     }

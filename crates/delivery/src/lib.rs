@@ -9,7 +9,7 @@
 //! other code sends anything anywhere: a bounce, a notice, a receipt are submissions like any other.
 //!
 //! Invariants: a row that was found `sending` at start is *maybe sent*, retried under the same Message-ID and shown as
-//! that; a message's methods are tried in the order of its plan, and nothing that the plan lacks is tried.
+//! that; a bounce is written in the transaction that settles what it tells of; a message's methods are tried in the order of its plan, and nothing that the plan lacks is tried.
 
 mod accept;
 mod author;
@@ -17,12 +17,14 @@ mod body;
 mod bounce;
 mod courier;
 mod error;
+mod handed;
 mod head;
 mod inspect;
 mod ledger;
 mod local;
 mod marks;
 mod queue;
+mod ready;
 mod recipient;
 mod schema;
 mod sent;

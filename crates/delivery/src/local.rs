@@ -36,15 +36,18 @@ impl LocalCourier {
             at += PIECE;
         }
         self.delivery
-            .accept(Submission {
-                caller: Caller { actor: Actor::System, client: Client::SYSTEM },
-                origin,
-                kind: Kind::Message,
-                from: batch.from.clone(),
-                to: vec![job.recipient.clone()],
-                body,
-                twin: None,
-            })
+            .accept_once(
+                job.id,
+                Submission {
+                    caller: Caller { actor: Actor::System, client: Client::SYSTEM },
+                    origin,
+                    kind: Kind::Message,
+                    from: batch.from.clone(),
+                    to: vec![job.recipient.clone()],
+                    body,
+                    twin: None,
+                },
+            )
             .await?;
         let evidence = Evidence { host: "this server".into(), ..Evidence::default() };
         Ok(Outcome::Delivered { grade: Grade::Pinned, evidence })

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_audit::{Completion, Open, Outcome as AuditOutcome, Verb};
+use sealpost_audit::{Completion, Entry, Open, Outcome as AuditOutcome, Verb};
 use sealpost_model::{Actor, Client, Id, LedgerId, LifeKeyId, QueueId, SubmissionId, TenantId, Time};
 use sealpost_policy::{Grade, Method, Reason};
 use sealpost_store::{Row, Scope, Topic, Tx, keys::TenantKeys, params};
 
+use crate::bounce::Bounce;
 use crate::ledger::{Detail, State};
 use crate::marks::{self, Change};
-use crate::{Delivery, Error, Evidence, Kind, Outcome, schema};
+use crate::{Delivery, Error, Evidence, Kind, Outcome, Refused, schema};
 
 /// A row that was claimed.
 #[derive(Clone, Debug)]
@@ -36,6 +37,15 @@ impl Claimed {
     }
 }
 
+/// An attempt that nobody settled.
+struct Begun {
+    id: QueueId,
+    ledger: LedgerId,
+    tenant: TenantId,
+    /// Whether it may have left this server.
+    left: bool,
+}
+
 /// A row as it is shown to administrators.
 #[derive(Clone)]
 pub struct Queued {
@@ -57,6 +67,9 @@ pub struct Queued {
 
 /// Rows that are claimed at once.
 pub(crate) const CLAIM: i64 = 200;
+
+/// A damaged message is tried this often, over most of a day: a disk or a key ring may come back.
+const DAMAGED_TRIES: u32 = 24;
 
 /// How long to wait after the `attempt`th try.
 pub(crate) fn backoff(attempt: u32) -> Duration {
@@ -90,6 +103,11 @@ impl Settled {
     /// Whether the sender has to be told that it failed, and why.
     pub(crate) fn failure(&self) -> Option<Reason> {
         matches!(self.next, Next::Done(State::Failed)).then_some(self.reason)
+    }
+
+    /// Has it tried again instead: its sender could not be told now that it failed.
+    pub(crate) fn postpone(&mut self, now: Time) {
+        self.next = Next::Again(now.plus(backoff(self.row.attempt)));
     }
 
     /// How the attempt is called in the log.
@@ -135,7 +153,14 @@ impl Delivery {
     ) -> Settled {
         let now = self.inner.clock.now();
         let options = &self.inner.options;
-        let again = || {
+        let again = |reason: Reason| {
+            if reason == Reason::MessageDamaged {
+                return if row.attempt < DAMAGED_TRIES {
+                    Next::Again(now.plus(backoff(row.attempt)))
+                } else {
+                    Next::Done(State::Failed)
+                };
+            }
             let (end, then) = match row.method {
                 // What is to wait here is never given up: what fails then is ours.
                 Method::Pickup => return Next::Again(now.plus(backoff(row.attempt))),
@@ -159,7 +184,7 @@ impl Delivery {
                 (Next::Switch(Method::Pickup, reason), None, reason, evidence)
             }
             Outcome::Unfit { reason, evidence } => (Next::Done(State::Failed), None, reason, evidence),
-            Outcome::Retry { reason, evidence } => (again(), None, reason, evidence),
+            Outcome::Retry { reason, evidence } => (again(reason), None, reason, evidence),
             Outcome::Rejected { reason, evidence } => (Next::Done(State::Failed), None, reason, evidence),
         };
         detail.evidence = evidence;
@@ -167,25 +192,32 @@ impl Delivery {
         Settled { row: row.clone(), next, grade, reason, detail, keys: Arc::clone(keys) }
     }
 
-    /// Writes what became of a batch, with the entry that completes the attempt.
-    pub(crate) async fn write_settled(&self, settled: Arc<[Settled]>, open: Open) -> Result<(), Error> {
-        let verdict = if settled.iter().any(|s| s.verdict() == AuditOutcome::Failed) {
-            AuditOutcome::Failed
-        } else {
-            AuditOutcome::Done
-        };
+    /// The entry that completes an attempt.
+    pub(crate) async fn attempt_ended(&self, settled: &[Settled], open: Open) -> Result<Entry, Error> {
+        let failed = settled.iter().any(|s| s.verdict() == AuditOutcome::Failed);
+        let verdict = if failed { AuditOutcome::Failed } else { AuditOutcome::Done };
         let reason = settled.first().map_or("", |s| s.reason.name());
-        let entry = open.completion(Completion::from(verdict).reason(reason)).await?;
+        Ok(open.completion(Completion::from(verdict).reason(reason)).await?)
+    }
+
+    /// Writes what became of a batch, with the entry that completes the attempt and the bounce that tells of it.
+    pub(crate) async fn write_settled(
+        &self,
+        settled: Arc<[Settled]>,
+        ended: Entry,
+        bounce: Option<Bounce>,
+    ) -> Result<(), Refused> {
         let now = self.inner.clock.now();
+        let scope = bounce.as_ref().map_or(Scope::instance(), Bounce::scope);
         self.inner
             .store
-            .write(Scope::instance(), move |tx| {
+            .write(scope, move |tx| {
                 settled.iter().try_for_each(|s| write_one(tx, s, now))?;
                 if let Some(first) = settled.first() {
                     end_submission(tx, &first.keys, first.row.submission, now)?;
                 }
-                sealpost_audit::insert_completion(tx, &entry)?;
-                Ok::<_, Error>(())
+                sealpost_audit::insert_completion(tx, &ended)?;
+                bounce.as_ref().map_or(Ok(()), |bounce| bounce.insert(tx))
             })
             .await
     }
@@ -194,55 +226,63 @@ impl Delivery {
     pub(crate) async fn release_stranded(&self) -> Result<usize, Error> {
         let mut released = 0;
         loop {
-            let now = self.inner.clock.now();
-            let rows: Vec<(QueueId, LedgerId, i64, TenantId)> = self
+            let rows: Vec<Begun> = self
                 .inner
                 .store
                 .read(|tx| {
-                    tx.rows(&schema::STRANDED, params![], |r| Ok((r.id(0)?, r.id(1)?, r.int(2)?, r.id(3)?)))
+                    tx.rows(&schema::STRANDED, params![], |r| {
+                        let (id, ledger, method, tenant) = (r.id(0)?, r.id(1)?, r.int(2)?, r.id(3)?);
+                        Ok(Begun { id, ledger, tenant, left: method == Method::Smtp as i64 })
+                    })
                 })
                 .await?;
-            let mut keys = HashMap::new();
-            for (.., tenant) in &rows {
-                keys.insert(*tenant, self.inner.keys.tenant(*tenant).await?);
-            }
-            let n = rows.len();
-            self.inner
-                .store
-                .write(Scope::instance(), move |tx| {
-                    for (id, ledger, method, tenant) in &rows {
-                        tx.execute(&schema::RELEASE, params![*id, now])?;
-                        if let (true, Some(keys)) = (*method == Method::Smtp as i64, keys.get(tenant)) {
-                            let state = State::MaybeSent;
-                            let change = Change { method: None, state, reason: None, grade: None, now };
-                            let mac = marks::changed(tx, keys, *ledger, &change)?;
-                            tx.execute(&schema::LEDGER_MAYBE_SENT, params![*ledger, state as i64, now, mac])?;
-                        }
-                    }
-                    tx.after_commit(Topic::Queue);
-                    Ok::<_, Error>(())
-                })
-                .await?;
-            released += n;
-            if n == 0 {
+            if rows.is_empty() {
                 return Ok(released);
             }
+            released += rows.len();
+            self.release(rows, self.inner.clock.now()).await?;
         }
     }
 
-    /// Puts rows back whose attempt failed on our side. When even that fails, they stay `sending` until the next start:
-    /// late, never lost.
-    pub(crate) async fn put_back(&self, ids: Vec<QueueId>) {
-        let due = self.inner.clock.now().plus(backoff(1));
-        let write = move |tx: &mut Tx| -> Result<(), Error> {
-            for id in &ids {
-                tx.execute(&schema::RELEASE, params![*id, due])?;
-            }
-            Ok(())
+    /// Puts rows back whose attempt failed on our side; `left`: it may have left here before that. When even that
+    /// fails, they stay `sending` until the next start: late, never lost.
+    pub(crate) async fn put_back(&self, rows: Vec<Claimed>, left: bool) {
+        let attempt = rows.iter().map(|row| row.attempt).max().unwrap_or(1);
+        let due = self.inner.clock.now().plus(backoff(attempt));
+        let begun = |row: Claimed| {
+            let left = left && row.method == Method::Smtp;
+            Begun { id: row.id, ledger: row.ledger, tenant: row.tenant, left }
         };
-        if let Err(error) = self.inner.store.write(Scope::instance(), write).await {
+        if let Err(error) = self.release(rows.into_iter().map(begun).collect(), due).await {
             tracing::error!(%error, "messages wait for the next start to be tried again");
         }
+    }
+
+    /// Ends attempts that nobody settled; what may have left is *maybe sent*.
+    async fn release(&self, rows: Vec<Begun>, due: Time) -> Result<(), Error> {
+        let now = self.inner.clock.now();
+        let mut keys = HashMap::new();
+        for row in rows.iter().filter(|row| row.left) {
+            keys.insert(row.tenant, self.inner.keys.tenant(row.tenant).await?);
+        }
+        self.inner
+            .store
+            .write(Scope::instance(), move |tx| {
+                for row in &rows {
+                    if tx.execute(&schema::RELEASE, params![row.id, due])? == 0 {
+                        continue;
+                    }
+                    if let (true, Some(keys)) = (row.left, keys.get(&row.tenant)) {
+                        let state = State::MaybeSent;
+                        let change = Change { method: None, state, reason: None, grade: None, now };
+                        let mac = marks::changed(tx, keys, row.ledger, &change)?;
+                        tx.execute(&schema::LEDGER_MAYBE_SENT, params![row.ledger, state as i64, now, mac])?;
+                    }
+                }
+                tx.after_commit(Topic::Queue);
+                Ok(())
+            })
+            .await
     }
 
     /// Destroys the life keys whose end was decided: after this no copy of the data opens what hung on them.
@@ -339,6 +379,9 @@ fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::
     let (method, state) = match &s.next {
         Next::Done(state) => {
             tx.execute(&schema::DONE, params![s.row.id])?;
+            if s.row.method == Method::Local {
+                tx.execute(&schema::FORGET_HANDED, params![s.row.id])?;
+            }
             (s.row.method, *state)
         }
         Next::Again(due) => {

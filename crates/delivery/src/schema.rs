@@ -27,6 +27,11 @@ pub const COVERAGE: &[Coverage] = &[
         table: "doomed",
         by: "row MAC: no key dies unless the server decided it; a removed row is not seen, and its key lives on",
     },
+    Coverage {
+        table: "handed",
+        by: "row MAC: nobody else may say that an organisation here took a message; a removed row is not seen, and \
+             the message may come twice",
+    },
 ];
 
 const STEPS: &[&str] = &[
@@ -86,6 +91,12 @@ const STEPS: &[&str] = &[
         since {int} NOT NULL,
         mac {bytes} NOT NULL
     ) {strict}",
+    // Queue rows whose message another organisation here has taken, until they are settled.
+    "CREATE TABLE handed (
+        queue {int} PRIMARY KEY,
+        tenant {int} NOT NULL,
+        mac {bytes} NOT NULL
+    ) {strict}",
 ];
 
 sql! {
@@ -100,6 +111,10 @@ sql! {
     pub SUBMISSION_ENDS = "UPDATE submission SET life = NULL, wrapped = ?2, summary = ?2 WHERE id = ?1";
     pub DOOM = "INSERT INTO doomed (life, tenant, since, mac) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     pub DOOMED = "SELECT life, tenant, since, mac FROM doomed ORDER BY tenant, life LIMIT 1000";
+    pub INSERT_HANDED = "INSERT INTO handed (queue, tenant, mac) VALUES (?1, ?2, ?3)";
+    pub HANDED = "SELECT mac FROM handed WHERE queue = ?1";
+    pub FORGET_HANDED = "DELETE FROM handed WHERE queue = ?1";
+    pub ALL_HANDED = "SELECT queue, tenant, mac FROM handed WHERE queue > ?1 ORDER BY queue LIMIT 1000";
     pub DESTROYED = "DELETE FROM doomed WHERE life = ?1";
 
     pub INSERT_LEDGER = "INSERT INTO ledger

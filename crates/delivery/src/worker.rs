@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sealpost_audit::Verb;
+use sealpost_crypto::Key;
 use sealpost_mailbox::{MessageReader, Summary};
-use sealpost_model::{Actor, Address, Client, Id, LifeKeyId, QueueId, ReversePath, SubmissionId};
+use sealpost_model::{Actor, Address, Client, Fault, Id, LifeKeyId, ReversePath, SubmissionId, TenantId};
 use sealpost_policy::Reason;
 use sealpost_store::{Row, Topic, params};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::accept::{SubmissionDetail, submission_aad};
+use crate::bounce::Told;
 use crate::ledger::Detail;
 use crate::marks::Bound;
 use crate::queue::{Claimed, Settled};
-use crate::{Batch, Couriers, Delivery, Error, Evidence, Job, Kind, Outcome, schema};
+use crate::{Batch, Couriers, Delivery, Error, Evidence, Job, Kind, Outcome, Refused, schema};
 
 /// Batches that are under way at once.
 const BATCHES: usize = 64;
@@ -91,10 +94,11 @@ impl Delivery {
                 let (delivery, couriers) = (self.clone(), Arc::clone(&couriers));
                 tokio::spawn(async move {
                     let _slot = slot;
-                    let ids: Vec<QueueId> = rows.iter().map(|r| r.id).collect();
-                    let carrier = delivery.clone();
+                    let (carrier, batch) = (delivery.clone(), rows.clone());
+                    let left = Arc::new(AtomicBool::new(false));
+                    let leaving = Arc::clone(&left);
                     // A task of its own: a courier's panic must not leave its messages behind.
-                    match tokio::spawn(async move { carrier.carry(&couriers, rows).await }).await {
+                    match tokio::spawn(async move { carrier.carry(&couriers, batch, &leaving).await }).await {
                         Ok(Ok(())) => return,
                         Ok(Err(error)) => {
                             tracing::error!(%error, "an attempt failed here; its messages are tried again");
@@ -104,7 +108,7 @@ impl Delivery {
                             tracing::error!(panicked, "an attempt broke off; its messages are tried again");
                         }
                     }
-                    delivery.put_back(ids).await;
+                    delivery.put_back(rows, left.load(Ordering::Acquire)).await;
                 });
             }
         }
@@ -131,8 +135,8 @@ impl Delivery {
         }
     }
 
-    /// One attempt at some recipients of one message.
-    async fn carry(&self, couriers: &Couriers, rows: Vec<Claimed>) -> Result<(), Error> {
+    /// One attempt at some recipients of one message; `left` becomes true before anything can leave.
+    async fn carry(&self, couriers: &Couriers, rows: Vec<Claimed>, left: &AtomicBool) -> Result<(), Refused> {
         let Some(first) = rows.first() else { return Ok(()) };
         let keys = self.inner.keys.tenant(first.tenant).await?;
         let (rows, changed): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_ours(&keys));
@@ -156,12 +160,24 @@ impl Delivery {
         for row in &rows {
             details.push(self.ledger_detail(row).await?);
         }
-        let batch = self.batch(&first, &rows, &details).await?;
-        let mut outcomes: Vec<(QueueId, Outcome)> = match couriers.of(first.method) {
-            Some(courier) => courier.carry(&batch).await,
-            None => Vec::new(),
+        let (told, batch) = self.batch(&first, &rows, &details).await?;
+        let mut outcomes = match (batch, couriers.of(first.method)) {
+            (Some(batch), Some(courier)) => {
+                left.store(true, Ordering::Release);
+                courier.carry(&batch).await
+            }
+            (Some(_), None) => Vec::new(),
+            (None, _) => {
+                tracing::error!(submission = %first.submission, "a message that waits to leave does not open");
+                let damaged = |row: &Claimed| {
+                    (row.id, Outcome::Retry { reason: Reason::MessageDamaged, evidence: Evidence::default() })
+                };
+                rows.iter().map(damaged).collect()
+            }
         };
-        let settled: Arc<[Settled]> = rows
+        let recipients: Vec<Option<Address>> =
+            details.iter().map(|detail| Address::parse(&detail.recipient).ok()).collect();
+        let mut settled: Vec<Settled> = rows
             .iter()
             .zip(details)
             .map(|(row, detail)| {
@@ -169,19 +185,40 @@ impl Delivery {
                     || Outcome::Retry { reason: Reason::TransportUnreachable, evidence: Evidence::default() },
                     |at| outcomes.swap_remove(at).1,
                 );
-                self.settle(&keys, row, batch.accepted, outcome, detail)
+                self.settle(&keys, row, told.accepted, outcome, detail)
             })
             .collect();
-        self.write_settled(Arc::clone(&settled), open).await?;
         let failed: Vec<(Address, Reason)> = settled
             .iter()
-            .zip(&batch.jobs)
-            .filter_map(|(s, job)| Some((job.recipient.clone(), s.failure()?)))
+            .zip(recipients)
+            .filter_map(|(s, recipient)| Some((recipient?, s.failure()?)))
             .collect();
-        if !failed.is_empty() && matches!(batch.kind, Kind::Message | Kind::Notice) {
-            self.bounce(&batch, &failed).await;
+        let mut bounce = None;
+        if !failed.is_empty() && matches!(first.kind, Kind::Message | Kind::Notice) {
+            bounce = match self.prepare_bounce(&told, &failed).await {
+                Ok(bounce) => bounce,
+                Err(Refused::Policy(reason)) => {
+                    self.untold(&told, reason).await;
+                    None
+                }
+                Err(Refused::Failed(error)) => {
+                    tracing::error!(%error, "a bounce can't be made now; what it would tell of is tried again");
+                    let now = self.inner.clock.now();
+                    settled.iter_mut().filter(|s| s.failure().is_some()).for_each(|s| s.postpone(now));
+                    None
+                }
+            };
         }
-        Ok(())
+        let ended = self.attempt_ended(&settled, open).await?;
+        let settled: Arc<[Settled]> = settled.into();
+        match self.write_settled(Arc::clone(&settled), ended.clone(), bounce).await {
+            // The sender's mailbox is full: the ledger says what failed.
+            Err(Refused::Policy(reason)) => {
+                self.untold(&told, reason).await;
+                self.write_settled(settled, ended, None).await
+            }
+            written => written,
+        }
     }
 
     async fn ledger_detail(&self, row: &Claimed) -> Result<Detail, Error> {
@@ -196,50 +233,74 @@ impl Delivery {
         Detail::open(&keys, row.tenant, ledger, &sealed)
     }
 
-    async fn batch(&self, first: &Claimed, rows: &[Claimed], details: &[Detail]) -> Result<Batch, Error> {
+    /// What waits to leave, and what its sender would be told of; no batch when the message does not open.
+    async fn batch(
+        &self,
+        first: &Claimed,
+        rows: &[Claimed],
+        details: &[Detail],
+    ) -> Result<(Told, Option<Batch>), Error> {
         let (tenant, id) = (first.tenant, first.submission);
-        let corrupt = || Error::Corrupt { what: "submission", id: id.raw() };
-        let aad = |column| submission_aad(tenant, id, column);
-        let row: Stored = self
-            .inner
-            .store
-            .read(move |tx| tx.row(&schema::SUBMISSION, params![id], Stored::read))
-            .await?
-            .ok_or_else(corrupt)?;
+        let mut told = Told {
+            tenant,
+            submission: id,
+            from: ReversePath::Null,
+            message_id: String::new(),
+            accepted: self.inner.clock.now(),
+        };
+        let row =
+            self.inner.store.read(move |tx| tx.row(&schema::SUBMISSION, params![id], Stored::read)).await?;
+        let Some(row) = row else { return Ok((told, None)) };
         let keys = self.inner.keys.tenant(tenant).await?;
-        let life = row.life.and_then(|life| self.inner.keys.ring().key(life)).ok_or_else(corrupt)?;
-        let key = life.unwrap(&aad("wrapped"), &row.wrapped).map_err(|_| corrupt())?;
-        let summary = life.open(&aad("summary"), &row.summary).map_err(|_| corrupt())?;
-        let summary: Summary = postcard::from_bytes(&summary).map_err(|_| corrupt())?;
-        let plain = keys.open(&row.bound.aad(tenant, id), &row.detail)?;
-        let detail = SubmissionDetail::open(&plain).ok_or_else(corrupt)?;
-        let message =
-            MessageReader::open(self.inner.store.clone(), row.bound.blob, key, Arc::new(summary)).await?;
-        let jobs = rows
+        let detail = keys.open(&row.bound.aad(tenant, id), &row.detail).ok();
+        let Some(detail) = detail.and_then(|plain| SubmissionDetail::open(&plain)) else {
+            return Ok((told, None));
+        };
+        told.from = Address::parse(&detail.from).map_or(ReversePath::Null, ReversePath::From);
+        told.message_id.clone_from(&detail.facts.message_id);
+        told.accepted = row.bound.accepted;
+        let Some((key, summary)) = self.unlock(tenant, id, &row) else { return Ok((told, None)) };
+        let store = self.inner.store.clone();
+        let message = match MessageReader::open(store, row.bound.blob, key, Arc::new(summary)).await {
+            Ok(message) => message,
+            Err(error) if error.fault() == Fault::Corrupt => return Ok((told, None)),
+            Err(error) => return Err(error.into()),
+        };
+        let jobs: Option<Vec<Job>> = rows
             .iter()
             .zip(details)
             .map(|(row, detail)| {
-                Ok(Job {
+                Some(Job {
                     id: row.id,
                     ledger: row.ledger,
-                    recipient: Address::parse(&detail.recipient).map_err(|_| corrupt())?,
+                    recipient: Address::parse(&detail.recipient).ok()?,
                     attempt: row.attempt,
                     floor: row.floor,
                     reason: row.reason,
                 })
             })
-            .collect::<Result<_, Error>>()?;
-        Ok(Batch {
+            .collect();
+        let batch = jobs.map(|jobs| Batch {
             tenant,
             submission: id,
             sender: row.bound.account,
             person: row.bound.person,
             kind: first.kind,
-            from: Address::parse(&detail.from).map_or(ReversePath::Null, ReversePath::From),
+            from: told.from.clone(),
             facts: detail.facts,
             message,
             accepted: row.bound.accepted,
             jobs,
-        })
+        });
+        Ok((told, batch))
+    }
+
+    /// The body's key and the summary, which hang on the message's life key.
+    fn unlock(&self, tenant: TenantId, id: SubmissionId, row: &Stored) -> Option<(Key, Summary)> {
+        let life = self.inner.keys.ring().key(row.life?)?;
+        let aad = |column| submission_aad(tenant, id, column);
+        let key = life.unwrap(&aad("wrapped"), &row.wrapped).ok()?;
+        let summary = life.open(&aad("summary"), &row.summary).ok()?;
+        Some((key, postcard::from_bytes(&summary).ok()?))
     }
 }

@@ -58,11 +58,13 @@ pub enum Reason {
     AddressRefused,
     /// A line of the header is no field.
     HeaderInvalid,
+    /// What is stored of the message does not open: it, or its key, was changed or damaged.
+    MessageDamaged,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LocalMailbox,
         Self::VerifiableTransport,
         Self::SenderAskedPickup,
@@ -89,6 +91,7 @@ impl Reason {
         Self::Role,
         Self::AddressRefused,
         Self::HeaderInvalid,
+        Self::MessageDamaged,
     ];
 
     /// The reason with this number.
@@ -130,6 +133,7 @@ impl Reason {
             Self::Role => "role",
             Self::AddressRefused => "address-refused",
             Self::HeaderInvalid => "header-invalid",
+            Self::MessageDamaged => "message-damaged",
         }
     }
 
@@ -186,6 +190,9 @@ impl Reason {
             Self::Role => "Your role includes this.",
             Self::AddressRefused => "This address does not take mail.",
             Self::HeaderInvalid => "The header of the message holds a line that is no header field.",
+            Self::MessageDamaged => {
+                "The stored message was damaged before it could leave. Send it again, and tell your administrator."
+            }
         }
     }
 }

@@ -260,12 +260,51 @@ async fn what_was_changed_is_not_sent() {
     let accepted = world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken");
     world.attack(|tx| tx.execute(&BREAK_BODY, params![]).map(drop));
     let courier = Scripted::new(|_| delivered());
-    for _ in 0..3 {
+    let row = async || world.of(accepted.submission).await.remove(0);
+    let mut hours = 0;
+    while row().await.state == State::Queued {
         world.work(&courier.as_smtp()).await;
-        world.clock.advance(MINUTE);
+        assert_eq!(row().await.reason, Reason::MessageDamaged.name());
+        assert!(hours < 24, "it is given up within a day");
+        world.clock.advance(60 * MINUTE);
+        hours += 1;
     }
     assert!(courier.seen().is_empty());
-    assert_eq!(world.of(accepted.submission).await[0].state, State::Queued, "it stays for whoever mends it");
+    assert!(hours > 12, "whoever mends it has time");
+    assert_eq!(row().await.state, State::Failed);
+    let inbox = world.inbox("ann").await;
+    assert!(inbox[0].1.contains("rfc822; eve@outside.test"), "Ann is told");
+}
+
+/// The bounce and what it tells of are one commit: no crash comes between them.
+#[tokio::test(start_paused = true)]
+async fn a_failure_without_room_for_its_bounce_is_settled_all_the_same() {
+    let world = World::new().await;
+    let (dan, message) = (world.person("dan"), letter("eve@outside.test").replace("Ann <ann@", "Dan <dan@"));
+    let submission = world.submission(dan, dan.address, &["eve@outside.test"], &message);
+    let accepted = world.take(submission).await.expect("is taken");
+    let courier = Scripted::new(|_| rejected());
+    world.work(&courier.as_smtp()).await;
+    assert_eq!(courier.seen().len(), 1);
+    assert_eq!(world.of(accepted.submission).await[0].state, State::Failed);
+    assert_eq!(world.ledger(world.clinic()).await.len(), 1, "of the bounce nothing remains");
+    assert!(world.inbox("dan").await.is_empty());
+    let untold = world.log(world.clinic(), Verb::Bounce).await;
+    let got: Vec<_> = untold.iter().map(|r| (r.outcome, r.reason.as_str())).collect();
+    assert_eq!(got, [(Some(Ended::Refused), Reason::MailboxFull.name())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_breaks_off_is_maybe_sent() {
+    let world = World::new().await;
+    let accepted = world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken");
+    let broken = Scripted::new(|_| panic!("the courier has a bug"));
+    world.work(&broken.as_smtp()).await;
+    assert_eq!(world.of(accepted.submission).await[0].state, State::MaybeSent);
+    world.clock.advance(MINUTE);
+    let courier = Scripted::new(|_| delivered());
+    world.work(&courier.as_smtp()).await;
+    assert_eq!(world.of(accepted.submission).await[0].state, State::Delivered);
 }
 
 #[tokio::test(start_paused = true)]

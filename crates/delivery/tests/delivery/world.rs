@@ -24,6 +24,7 @@ sql! {
     ROWS = "SELECT (SELECT COUNT(*) FROM blob), (SELECT COUNT(*) FROM journal), (SELECT COUNT(*) FROM entry),
         (SELECT COUNT(*) FROM content), (SELECT COUNT(*) FROM submission), (SELECT COUNT(*) FROM ledger),
         (SELECT COUNT(*) FROM queue)";
+    HANDED = "SELECT COUNT(*) FROM handed";
     BUSY = "SELECT COUNT(*) FROM queue WHERE state = 1 OR due <= ?1";
 }
 
@@ -263,6 +264,13 @@ impl World {
         };
         let rows: sealpost_store::Result<_> = self.store.read_blocking(read);
         rows.expect("reads").expect("counts")
+    }
+
+    /// Messages that another organisation here took and that are not settled.
+    pub fn handed(&self) -> i64 {
+        let read = |tx: &sealpost_store::ReadTx| tx.row(&HANDED, params![], |r| r.int(0));
+        let count: sealpost_store::Result<_> = self.store.read_blocking(read);
+        count.expect("reads").expect("counts")
     }
 
     /// Somebody's inbox, each message as it is shown.

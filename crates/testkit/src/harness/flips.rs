@@ -146,7 +146,8 @@ impl Change {
         file.write_all_at(&[old ^ (1 << dice.below(8))], at)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // A flipped page of the database can be a free one, a working pack has bytes that nothing names any more.
-        Ok(Some(Change { text: format!("one bit of {} at {at}", path.display()), name, vouched: false }))
+        let text = format!("one bit of {name} at {at}");
+        Ok(Some(Change { text, name, vouched: false }))
     }
 
     /// One column flipped, one column of two rows swapped, or one row removed.
