@@ -59,7 +59,7 @@ impl World {
         let options = Options { rehearse: true, ..Options::embedded(data, clock, random.clone()) };
         let store = Store::open(options, &[&sealpost_archive::SCHEMA]).expect("opens");
         let master = Master::new(Key::from_bytes([7; 32]));
-        let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("makes a ring");
+        let ring = Ring::create(&folder.path().join("ring"), &master, &random).expect("makes a ring");
         let keys = Keys::create(store.clone(), ring, &master).await.expect("makes keys");
         for n in [1, 2] {
             keys.create_tenant(tenant(n)).await.expect("makes a tenant");

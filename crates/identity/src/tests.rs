@@ -74,7 +74,7 @@ impl World {
         };
         let store = Store::open(options, &[&sealpost_audit::SCHEMA, &SCHEMA]).expect("opens");
         let master = Master::new(Key::from_bytes([7; 32]));
-        let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("makes a ring");
+        let ring = Ring::create(&folder.path().join("ring"), &master, &random).expect("makes a ring");
         let keys = Keys::create(store.clone(), ring, &master).await.expect("makes keys");
         let audit = Audit::new(
             store.clone(),

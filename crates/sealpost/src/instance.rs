@@ -77,7 +77,7 @@ impl Opened {
         let master_file = config.master_file()?;
         make_folder(master_file.parent().unwrap_or(Path::new(".")))?;
         let master = Master::create_file(&master_file, &random)?;
-        Ring::create(&config.keys.ring, master.key(), &random)
+        Ring::create(&config.keys.ring, &master, &random)
             .with_context(|| format!("the key ring {} can't be made", config.keys.ring.display()))
             .map(drop)?;
         Self::with(config, &master, Mode::Serve, clock, random, true).await
@@ -105,8 +105,8 @@ impl Opened {
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,
         };
         let ring = match mode {
-            Mode::Serve => Ring::open(&config.keys.ring, master.key(), &random)?,
-            Mode::Look => Ring::look(&config.keys.ring, master.key())?,
+            Mode::Serve => Ring::open(&config.keys.ring, master, &random)?,
+            Mode::Look => Ring::look(&config.keys.ring, master)?,
         };
         let keys = if new {
             Keys::create(store.clone(), ring, master).await?

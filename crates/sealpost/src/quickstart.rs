@@ -16,7 +16,7 @@ use sealpost_message::compose::{self, Head, Person};
 use sealpost_model::{Actor, Address, Client, Domain, PersonId, Protocol, ReversePath, Secret, TenantId};
 use sealpost_net::LocalCa;
 use sealpost_policy::{Role, Roles};
-use sealpost_store::keys::Master;
+use sealpost_store::keys::{Master, Purpose};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -191,7 +191,8 @@ async fn create(
     sample_mail(&instance, tenant, &people).await?;
     let outside = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port("outside"));
     let sample = Sample { outside, users };
-    let sealed = master(&config)?.key().seal(&random, &sample_aad(), &serde_json::to_vec(&sample)?);
+    let sealed =
+        master(&config)?.seal(Purpose::Sample, &random, &sample_aad(), &serde_json::to_vec(&sample)?);
     write_new(sample_file, &sealed)?;
     // The configuration's own name comes last: a folder that has it is complete.
     std::fs::rename(&pending, file)?;
@@ -328,8 +329,7 @@ fn sample_aad() -> Aad {
 fn load_sample(config: &Config, file: &Path) -> Result<Sample> {
     let sealed = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
     let plain = master(config)?
-        .key()
-        .open(&sample_aad(), &sealed)
+        .open(Purpose::Sample, &sample_aad(), &sealed)
         .map_err(|_| anyhow::anyhow!("{} does not fit the master key", file.display()))?;
     Ok(serde_json::from_slice(&plain)?)
 }

@@ -38,7 +38,7 @@ use crate::{ReadTx, Schema, Scope, Store, Tx, params, sql};
 
 pub use inspect::inspect;
 use labelled::Blinds;
-pub use master::Master;
+pub use master::{Fingerprint, Master, Purpose, Unopened};
 pub use tenant::{Root, TenantKeys};
 
 /// The tenant that stands for the instance itself: number 0.
@@ -375,11 +375,11 @@ impl StoredRoot {
     ) -> Self {
         let id = life.map(|(id, _)| *id);
         let aad = root_aad(tenant, kind, FIRST_EPOCH, id);
-        let mut wrapped = master.roots().wrap(random, &aad, &random.key());
+        let (wrapper, mut wrapped) = master.wrap(Purpose::Roots, random, &aad, &random.key());
         if let Some((_, life)) = life {
             wrapped = life.seal(random, &aad, &wrapped);
         }
-        Self { tenant, kind, epoch: FIRST_EPOCH, life: id, wrapper: master.fingerprint().to_vec(), wrapped }
+        Self { tenant, kind, epoch: FIRST_EPOCH, life: id, wrapper: wrapper.to_vec(), wrapped }
     }
 
     /// False when there is one of this tenant, kind and epoch already.
@@ -398,19 +398,24 @@ impl StoredRoot {
     }
 
     fn open(&self, master: &Master, ring: &Ring) -> Result<Key> {
-        if self.wrapper != master.fingerprint() {
+        if !master.knows(&self.wrapper) {
             return Err(Error::WrongMaster);
         }
-        let damaged = |_| Error::Damaged { what: "tenant root of tenant", id: self.tenant.raw() };
+        let damaged = || Error::Damaged { what: "tenant root of tenant", id: self.tenant.raw() };
         let aad = root_aad(self.tenant, self.kind, self.epoch, self.life);
-        match self.life {
-            None => master.roots().unwrap(&aad, &self.wrapped).map_err(damaged),
+        let opened;
+        let wrapped = match self.life {
+            None => &self.wrapped,
             Some(id) => {
                 let life = ring.key(id).ok_or(Error::Gone(id))?;
-                let inner = life.open(&aad, &self.wrapped).map_err(damaged)?;
-                master.roots().unwrap(&aad, &inner).map_err(damaged)
+                opened = life.open(&aad, &self.wrapped).map_err(|_| damaged())?;
+                &opened
             }
-        }
+        };
+        master.unwrap(Purpose::Roots, &self.wrapper, &aad, wrapped).map_err(|e| match e {
+            Unopened::Other => Error::WrongMaster,
+            Unopened::Tampered => damaged(),
+        })
     }
 }
 

@@ -42,9 +42,29 @@ use sealpost_crypto::{Cipher, Key, Random};
 use sealpost_model::{Fault, Id, LifeKeyId};
 use tokio::sync::oneshot;
 
+use crate::keys::Master;
 use disk::Disk;
 use page::Tree;
 use writer::{Job, Steps, Writer};
+
+/// Where a ring is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In this folder of the machine's.
+    Folder(PathBuf),
+}
+
+impl From<&PathBuf> for Place {
+    fn from(folder: &PathBuf) -> Self {
+        Self::Folder(folder.clone())
+    }
+}
+
+impl From<&Path> for Place {
+    fn from(folder: &Path) -> Self {
+        Self::Folder(folder.to_owned())
+    }
+}
 
 /// Expanded life keys that are kept for reuse.
 const CIPHERS: usize = 4096;
@@ -199,7 +219,7 @@ struct Inner {
     thread: Option<std::thread::JoinHandle<()>>,
     shared: Arc<Shared>,
     /// Where to look again, for who looks beside a process that writes.
-    looking: Option<(PathBuf, Key)>,
+    looking: Option<(PathBuf, Master)>,
 }
 
 /// What readers and the writer share. The tree changes only after what it shows is durable.
@@ -210,28 +230,31 @@ struct Shared {
 }
 
 impl Ring {
-    /// Makes a ring in `folder` (made too, of mode 0700, if it is missing) and opens it.
+    /// Makes a ring at `place` (a folder is made too, of mode 0700, if it is missing) and opens it.
     ///
     /// [`Error::Exists`] when there is one.
-    pub fn create(folder: &Path, master: &Key, random: &Random) -> Result<Self> {
-        disk::create(folder, master, random)?;
+    pub fn create(place: impl Into<Place>, master: &Master, random: &Random) -> Result<Self> {
+        let Place::Folder(folder) = place.into();
+        disk::create(&folder, master, random)?;
         Self::open(folder, master, random)
     }
 
-    /// Opens the ring in `folder`: reads all of it, and finishes a destruction that was cut short.
-    pub fn open(folder: &Path, master: &Key, random: &Random) -> Result<Self> {
-        Self::open_with(folder, master, random, Steps::default())
+    /// Opens the ring at `place`: reads all of it, and finishes a destruction that was cut short.
+    pub fn open(place: impl Into<Place>, master: &Master, random: &Random) -> Result<Self> {
+        let Place::Folder(folder) = place.into();
+        Self::open_with(&folder, master, random, Steps::default())
     }
 
-    /// Reads the ring in `folder` beside a process that has it open: keys can be had, none made or destroyed.
-    pub fn look(folder: &Path, master: &Key) -> Result<Self> {
+    /// Reads the ring at `place` beside a process that has it open: keys can be had, none made or destroyed.
+    pub fn look(place: impl Into<Place>, master: &Master) -> Result<Self> {
+        let Place::Folder(folder) = place.into();
         let shared = Arc::<Shared>::default();
-        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(folder, master)?;
-        let looking = Some((folder.to_owned(), master.clone()));
+        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(&folder, master)?;
+        let looking = Some((folder, master.clone()));
         Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared, looking }) })
     }
 
-    fn open_with(folder: &Path, master: &Key, random: &Random, steps: Steps) -> Result<Self> {
+    fn open_with(folder: &Path, master: &Master, random: &Random, steps: Steps) -> Result<Self> {
         let shared = Arc::<Shared>::default();
         let writer = Writer::open(folder, master, random, steps, Arc::clone(&shared))?;
         let (jobs, inbox) = mpsc::channel();

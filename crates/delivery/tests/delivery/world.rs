@@ -116,10 +116,10 @@ impl World {
         let store = Store::open(options, &schemas).expect("opens");
         let (master, place) = (Master::new(Key::from_bytes([7; 32])), folder.path().join("ring"));
         let keys = if new {
-            let ring = Ring::create(&place, master.key(), &random).expect("makes a ring");
+            let ring = Ring::create(&place, &master, &random).expect("makes a ring");
             Keys::create(store.clone(), ring, &master).await.expect("makes keys")
         } else {
-            let ring = Ring::open(&place, master.key(), &random).expect("opens the ring");
+            let ring = Ring::open(&place, &master, &random).expect("opens the ring");
             Keys::open(store.clone(), ring, &master).await.expect("opens the keys")
         };
         let shared: SharedClock = clock.clone();

@@ -47,7 +47,7 @@ impl World {
         let schemas = [&sealpost_audit::SCHEMA, &sealpost_identity::SCHEMA, &sealpost_mailbox::SCHEMA];
         let store = Store::open(options, &schemas).expect("a store");
         let master = Master::new(Key::from_bytes([7; 32]));
-        let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("a ring");
+        let ring = Ring::create(&folder.path().join("ring"), &master, &random).expect("a ring");
         let keys = Keys::create(store.clone(), ring, &master).await.expect("keys");
         let audit = Audit::new(
             store.clone(),

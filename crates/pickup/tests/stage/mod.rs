@@ -120,7 +120,7 @@ impl Stage {
         let shared: SharedClock = clock.clone();
         let random = Random::system();
         let master = Master::create_file(&folder.path().join("master"), &random).expect("a master key");
-        let ring = Ring::create(&folder.path().join("ring"), master.key(), &random).expect("a ring");
+        let ring = Ring::create(&folder.path().join("ring"), &master, &random).expect("a ring");
         let store = Store::open(
             sealpost_store::Options {
                 rehearse: true,

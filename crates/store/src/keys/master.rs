@@ -1,190 +1,164 @@
-//! The master key and its file.
+//! The master key in memory: it wraps and unwraps, and does nothing else.
 //!
-//! The file has mode 0600 and one line that counts, `sealpost-master-1:` and the key in base32, `:`, a checksum; lines
-//! that begin with `#` are for people. The checksum (40 bits of a hash of the key's child) tells a file that was cut
-//! or mistyped from one that belongs to other data.
+//! Whatever it wrapped names it by its fingerprint, so a process may hold two of them: while one master key takes the
+//! place of another, the new one wraps and both unwrap ([`rotate`](super::rotate)). Clones share what they hold, so that
+//! the keys, the ring and their tasks turn to the new one at the same moment.
+//!
+//! Each purpose has a child of its own (ring key, tenant roots, weekly keys), so that what was wrapped for one place
+//! opens in no other.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+mod file;
 
-use sealpost_crypto::{Key, Random, base32, sha256};
-use zeroize::Zeroizing;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Error, Result};
+use sealpost_crypto::{Aad, Key, Random, Tampered, sha256};
 
-const PREFIX: &str = "sealpost-master-1:";
-const NOTE: &str = "# The master key of this Sealpost. Who has it and the key ring can open all mail; without it\n\
-                    # nobody can. Keep a copy in a safe, away from the backups of the data.\n";
-/// Far more than any right file has.
-const LONGEST: u64 = 4096;
+/// Eight bytes that name a master key and tell nothing about it.
+pub type Fingerprint = [u8; 8];
 
 /// What wraps the ring key, the instance key and the tenant roots.
 #[derive(Clone)]
 pub struct Master {
-    key: Key,
-    fingerprint: [u8; 8],
+    held: Arc<RwLock<Held>>,
 }
 
-impl Master {
-    /// The master key with these bytes, from wherever they are kept.
+struct Held {
+    /// What wraps.
+    current: One,
+    /// What also unwraps, while one takes the other's place.
+    other: Option<One>,
+}
+
+/// A master key with its name.
+#[derive(Clone)]
+pub(crate) struct One {
+    pub key: Key,
+    pub fingerprint: Fingerprint,
+}
+
+/// What a master key wraps; each has a child of the key for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The ring key.
+    Ring,
+    /// The instance key and the tenants' roots.
+    Roots,
+    /// The weekly keys of ring backups.
+    Weeks,
+    /// Another master key, while it takes this one's place or is taken over by it.
+    Rotation,
+    /// What a demonstration keeps beside its data.
+    Sample,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ring => "ring key",
+            Self::Roots => "roots",
+            Self::Weeks => "weekly keys",
+            Self::Rotation => "rotation",
+            Self::Sample => "sample",
+        }
+    }
+}
+
+/// Why a master key did not open what it should.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unopened {
+    /// Another master key wrapped it.
+    Other,
+    /// It is not what was wrapped.
+    Tampered,
+}
+
+impl From<Tampered> for Unopened {
+    fn from(_: Tampered) -> Self {
+        Self::Tampered
+    }
+}
+
+impl One {
     pub fn new(key: Key) -> Self {
         let mut fingerprint = [0; 8];
         fingerprint.copy_from_slice(&sha256(key.derive("fingerprint").expose())[..8]);
         Self { key, fingerprint }
     }
+}
 
-    /// Makes a master key and writes it, durably, to a new file of mode 0600.
-    ///
-    /// [`Error::MasterFile`] when there is a file already, or none can be made.
-    pub fn create_file(path: &Path, random: &Random) -> Result<Self> {
-        let key = random.key();
-        let text = Zeroizing::new(format!("{NOTE}{PREFIX}{}:{}\n", &*letters(&key), checksum(&key)));
-        let write = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                Some(folder) => File::open(folder)?.sync_all(),
-                None => File::open(".")?.sync_all(),
-            }
-        };
-        write().map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => unusable(path, "it exists already and is never overwritten"),
-            _ => unusable(path, &format!("it can't be written ({e})")),
-        })?;
-        Ok(Self::new(key))
-    }
-
-    /// Reads the master key from its file.
-    ///
-    /// [`Error::MasterFile`] when the file is missing, unreadable, not of mode 0600, or is no master key.
-    pub fn load_file(path: &Path) -> Result<Self> {
-        let mut text = Zeroizing::new(String::with_capacity(LONGEST as usize));
-        let read = |text: &mut String| -> std::io::Result<u32> {
-            let file = File::open(path)?;
-            let mode = file.metadata()?.permissions().mode() & 0o7777;
-            file.take(LONGEST).read_to_string(text)?;
-            Ok(mode)
-        };
-        let mode = read(&mut text).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => {
-                unusable(path, "there is no such file; give the right one in `[keys] master`")
-            }
-            ErrorKind::PermissionDenied => {
-                unusable(path, "this user may not read it; make the user that runs Sealpost its owner")
-            }
-            ErrorKind::InvalidData => unusable(path, NO_KEY),
-            _ => unusable(path, &format!("it can't be read ({e})")),
-        })?;
-        if mode != 0o600 {
-            return Err(unusable(
-                path,
-                &format!("it has mode {mode:04o} and must have 0600; run `chmod 600` on it"),
-            ));
-        }
-        parse(&text).map(Self::new).ok_or_else(|| unusable(path, NO_KEY))
-    }
-
-    /// The key itself: the parent of what wraps the ring key.
-    pub fn key(&self) -> &Key {
-        &self.key
+impl Master {
+    /// The master key with these bytes, from wherever they are kept.
+    pub fn new(key: Key) -> Self {
+        Self { held: Arc::new(RwLock::new(Held { current: One::new(key), other: None })) }
     }
 
     /// A name for it that tells nothing about it.
-    pub fn fingerprint(&self) -> [u8; 8] {
-        self.fingerprint
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.with(|held| held.current.fingerprint)
     }
 
-    /// What wraps the instance key and the tenant roots.
-    pub(super) fn roots(&self) -> Key {
-        self.key.derive("roots")
+    /// Wraps a key for a purpose and a place; answers the master key's name with it.
+    pub fn wrap(&self, purpose: Purpose, random: &Random, aad: &Aad, key: &Key) -> (Fingerprint, Vec<u8>) {
+        self.with(|held| {
+            let One { key: master, fingerprint } = &held.current;
+            (*fingerprint, master.derive(purpose.label()).wrap(random, aad, key))
+        })
+    }
+
+    /// Opens what the master key of this name wrapped.
+    ///
+    /// # Errors
+    /// [`Unopened::Other`] when it is not held, [`Unopened::Tampered`] when it was changed.
+    pub fn unwrap(
+        &self,
+        purpose: Purpose,
+        wrapper: &[u8],
+        aad: &Aad,
+        wrapped: &[u8],
+    ) -> Result<Key, Unopened> {
+        self.with(|held| {
+            let one = held.named(wrapper).ok_or(Unopened::Other)?;
+            Ok(one.key.derive(purpose.label()).unwrap(aad, wrapped)?)
+        })
+    }
+
+    /// Whether it opens what this name wrapped.
+    pub fn knows(&self, wrapper: &[u8]) -> bool {
+        self.with(|held| held.named(wrapper).is_some())
+    }
+
+    /// Seals bytes for a purpose; see [`Master::open`].
+    pub fn seal(&self, purpose: Purpose, random: &Random, aad: &Aad, plain: &[u8]) -> Vec<u8> {
+        self.with(|held| held.current.key.derive(purpose.label()).seal(random, aad, plain))
+    }
+
+    /// Opens what [`Master::seal`] made with this master key or the one whose place it takes.
+    ///
+    /// # Errors
+    /// [`Tampered`].
+    pub fn open(&self, purpose: Purpose, aad: &Aad, sealed: &[u8]) -> Result<Vec<u8>, Tampered> {
+        self.with(|held| {
+            let open = |one: &One| one.key.derive(purpose.label()).open(aad, sealed);
+            open(&held.current).or_else(|e| held.other.as_ref().map_or(Err(e), open))
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&Held) -> T) -> T {
+        look(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Held {
+    fn named(&self, wrapper: &[u8]) -> Option<&One> {
+        [Some(&self.current), self.other.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|one| one.fingerprint == *wrapper)
     }
 }
 
 impl std::fmt::Debug for Master {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[key]")
-    }
-}
-
-const NO_KEY: &str = "its text is no master key, or was cut or mistyped; put it back from your copy";
-
-fn unusable(path: &Path, why: &str) -> Error {
-    Error::MasterFile { path: path.to_owned(), why: why.to_owned() }
-}
-
-fn parse(text: &str) -> Option<Key> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let (key, check) = lines.next()?.strip_prefix(PREFIX)?.split_once(':')?;
-    let key = Key::from_bytes(base32::decode::<32>(key)?);
-    (lines.next().is_none() && checksum(&key) == check).then_some(key)
-}
-
-fn letters(key: &Key) -> Zeroizing<String> {
-    Zeroizing::new(base32::encode(key.expose()))
-}
-
-fn checksum(key: &Key) -> String {
-    base32::encode(&sha256(key.derive("checksum").expose())[..5])
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    #[test]
-    fn the_file_brings_the_key_back() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("master.key");
-        let made = Master::create_file(&path, &Random::system()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let loaded = Master::load_file(&path).unwrap();
-        assert_eq!((loaded.key(), loaded.fingerprint()), (made.key(), made.fingerprint()));
-        assert!(
-            Master::create_file(&path, &Random::system()).unwrap_err().to_string().contains("exists already")
-        );
-        assert_eq!(Master::load_file(&path).unwrap().key(), made.key());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_in_one_sentence() {
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("master.key");
-        let said = |path: &Path| Master::load_file(path).unwrap_err().to_string();
-        assert!(said(&path).contains("no such file"));
-        Master::create_file(&path, &Random::system()).unwrap();
-        let right = fs::read_to_string(&path).unwrap();
-        for mode in [0o644, 0o640, 0o400, 0o700] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert!(said(&path).contains("chmod 600"), "{}", said(&path));
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let key = right.find(PREFIX).unwrap() + PREFIX.len();
-        let mut wrong = vec![
-            String::new(),
-            right[..right.len() - 2].to_owned(),
-            right.replace("master-1", "master-2"),
-            format!("{right}{right}"),
-            "\u{0}".repeat(9000),
-        ];
-        for at in [0, 1, 30, 51, 53] {
-            let mut typo = right.clone().into_bytes();
-            typo[key + at] = if typo[key + at] == b'a' { b'b' } else { b'a' };
-            wrong.push(String::from_utf8(typo).unwrap());
-        }
-        for text in wrong {
-            fs::write(&path, &text).unwrap();
-            assert!(said(&path).contains("no master key"), "{text}: {}", said(&path));
-        }
-        fs::write(&path, [0xFF, 0xFE]).unwrap();
-        assert!(said(&path).contains("no master key"));
-        fs::write(&path, right).unwrap();
-        Master::load_file(&path).unwrap();
     }
 }

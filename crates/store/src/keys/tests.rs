@@ -56,9 +56,9 @@ impl World {
     fn ring(&self) -> Ring {
         let made: &Path = &self.ring_folder();
         if made.exists() {
-            Ring::open(made, self.master.key(), &self.random).unwrap()
+            Ring::open(made, &self.master, &self.random).unwrap()
         } else {
-            Ring::create(made, self.master.key(), &self.random).unwrap()
+            Ring::create(made, &self.master, &self.random).unwrap()
         }
     }
 

@@ -11,9 +11,10 @@ use sealpost_crypto::{Key, Random};
 use zeroize::Zeroizing;
 
 use super::page::{Identity, Leaf, Tree, root_aad};
-use super::slots::{Slot, Slots, Wrapper};
+use super::slots::{Slot, Slots};
 use super::writer::{Step, Steps};
 use super::{Error, Result};
+use crate::keys::Master;
 
 /// `SPRg`
 const APPLICATION: i64 = 0x5350_5267;
@@ -61,7 +62,7 @@ fn page_file(folder: &Path) -> PathBuf {
 }
 
 /// Makes an empty ring. Each file is made whole under another name first; without both there is no ring.
-pub(super) fn create(folder: &Path, master: &Key, random: &Random) -> Result<()> {
+pub(super) fn create(folder: &Path, master: &Master, random: &Random) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file(folder, &e))?;
     let (key_path, page_path) = (key_file(folder), page_file(folder));
     for path in [&key_path, &page_path] {
@@ -77,7 +78,7 @@ pub(super) fn create(folder: &Path, master: &Key, random: &Random) -> Result<()>
         }
     }
     let (identity, ring_key) = (random.bytes(), random.key());
-    Slots::create(&new_key, Wrapper::new(master), &identity, &ring_key, random)?;
+    Slots::create(&new_key, master.clone(), &identity, &ring_key, random)?;
     create_pages(&new_page, &identity, &ring_key, random)?;
     for (from, to) in [(&new_page, &page_path), (&new_key, &key_path)] {
         std::fs::rename(from, to).map_err(|e| Error::file(to, &e))?;
@@ -144,11 +145,11 @@ fn check_mode(path: &Path) -> Result<()> {
 
 impl Disk {
     /// Reads all, and zeroes the slot that does not count.
-    pub fn open(folder: &Path, master: &Key) -> Result<(Self, Tree)> {
+    pub fn open(folder: &Path, master: &Master) -> Result<(Self, Tree)> {
         let (key_path, page_path) = (key_file(folder), page_file(folder));
         check_mode(&key_path)?;
         check_mode(&page_path)?;
-        let slots = Slots::open(&key_path, Wrapper::new(master))?;
+        let slots = Slots::open(&key_path, master.clone())?;
         let conn = connect(&page_path).map_err(|e| Error::sqlite(&page_path, &e))?;
         let disk = Self::read(folder, slots, conn)?;
         // A destruction that was cut short before its commit leaves the new key, one cut short after it the old one.
@@ -157,14 +158,14 @@ impl Disk {
     }
 
     /// Reads all and changes nothing, beside a process that writes.
-    pub fn look(folder: &Path, master: &Key) -> Result<Tree> {
+    pub fn look(folder: &Path, master: &Master) -> Result<Tree> {
         const TRIES: usize = 5;
         let (key_path, page_path) = (key_file(folder), page_file(folder));
         check_mode(&key_path)?;
         check_mode(&page_path)?;
         let mut tries = 0;
         loop {
-            let slots = Slots::look(&key_path, Wrapper::new(master))?;
+            let slots = Slots::look(&key_path, master.clone())?;
             let conn = connect_to_look(&page_path).map_err(|e| Error::sqlite(&page_path, &e))?;
             tries += 1;
             match Self::read(folder, slots, conn) {

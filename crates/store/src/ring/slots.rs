@@ -13,6 +13,7 @@ use sealpost_crypto::{Aad, Key, Random, WRAPPED_LEN, sha256};
 
 use super::page::Identity;
 use super::{Error, Result};
+use crate::keys::{Master, Purpose, Unopened};
 
 const SLOT: usize = 4096;
 const MAGIC: &[u8; 8] = b"SPRINGK1";
@@ -22,13 +23,7 @@ const BODY: usize = 8 + 8 + 16 + 8 + WRAPPED_LEN;
 pub(super) struct Slots {
     file: File,
     path: PathBuf,
-    wrapper: Wrapper,
-}
-
-/// The child of the master key that wraps ring keys.
-pub(super) struct Wrapper {
-    key: Key,
-    fingerprint: [u8; 8],
+    master: Master,
 }
 
 /// What a slot holds.
@@ -45,45 +40,36 @@ pub(super) enum Slot {
     },
 }
 
-impl Wrapper {
-    pub fn new(master: &Key) -> Self {
-        let key = master.derive("ring key");
-        let mut fingerprint = [0; 8];
-        fingerprint.copy_from_slice(&sha256(key.derive("fingerprint").expose())[..8]);
-        Self { key, fingerprint }
-    }
-}
-
 impl Slots {
     /// Makes the file, with `key` as generation 1 in the first slot.
     pub fn create(
         path: &Path,
-        wrapper: Wrapper,
+        master: Master,
         identity: &Identity,
         key: &Key,
         random: &Random,
     ) -> Result<()> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|e| Error::file(path, &e))?;
-        let slots = Self { file, path: path.to_owned(), wrapper };
+        let slots = Self { file, path: path.to_owned(), master };
         slots.zero(1)?;
         slots.write(0, 1, identity, key, random)
     }
 
     /// Opens the file and keeps other processes out.
-    pub fn open(path: &Path, wrapper: Wrapper) -> Result<Self> {
+    pub fn open(path: &Path, master: Master) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| Error::file(path, &e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { file, path: path.to_owned(), wrapper }),
+            Ok(()) => Ok(Self { file, path: path.to_owned(), master }),
             Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
             Err(std::fs::TryLockError::Error(e)) => Err(Error::file(path, &e)),
         }
     }
 
     /// Opens the file to look, without the lock of the one that writes.
-    pub fn look(path: &Path, wrapper: Wrapper) -> Result<Self> {
+    pub fn look(path: &Path, master: Master) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::file(path, &e))?;
-        Ok(Self { path: path.to_owned(), file, wrapper })
+        Ok(Self { path: path.to_owned(), file, master })
     }
 
     pub fn read(&self) -> Result<[Slot; 2]> {
@@ -113,11 +99,11 @@ impl Slots {
         key: &Key,
         random: &Random,
     ) -> Result<()> {
-        let wrapped = self.wrapper.key.wrap(random, &key_aad(identity, generation), key);
+        let (fingerprint, wrapped) =
+            self.master.wrap(Purpose::Ring, random, &key_aad(identity, generation), key);
         let mut block = [0; SLOT];
         let body: Vec<u8> =
-            [MAGIC.as_slice(), &generation.to_be_bytes(), identity, &self.wrapper.fingerprint, &wrapped]
-                .concat();
+            [MAGIC.as_slice(), &generation.to_be_bytes(), identity, &fingerprint, &wrapped].concat();
         block[..BODY].copy_from_slice(&body);
         block[BODY..BODY + 8].copy_from_slice(&sha256(&body)[..8]);
         self.put(number, &block)
@@ -133,11 +119,11 @@ impl Slots {
         let Slot::Full { generation, identity, fingerprint, wrapped } = slot else {
             return Err(Error::Corrupt { what: "ring.key".to_owned() });
         };
-        if *fingerprint != self.wrapper.fingerprint {
-            return Err(Error::WrongMaster { path: self.path.clone() });
-        }
-        let key = self.wrapper.key.unwrap(&key_aad(identity, *generation), wrapped);
-        key.map_err(|_| Error::Corrupt { what: "ring.key".to_owned() })
+        let key = self.master.unwrap(Purpose::Ring, fingerprint, &key_aad(identity, *generation), wrapped);
+        key.map_err(|e| match e {
+            Unopened::Other => Error::WrongMaster { path: self.path.clone() },
+            Unopened::Tampered => Error::Corrupt { what: "ring.key".to_owned() },
+        })
     }
 
     fn put(&self, number: usize, block: &[u8; SLOT]) -> Result<()> {

@@ -15,19 +15,22 @@ use super::disk::Disk;
 use super::page::Tree;
 use super::writer::{Step, StepHook, Steps};
 use super::{Error, Ring};
+use crate::keys::Master;
 
 const STEPS: [Step; 3] = [Step::NewSlotWritten, Step::PagesCommitted, Step::OldSlotZeroed];
 
 struct World {
     dir: TempDir,
-    master: Key,
+    key: Key,
+    master: Master,
     random: Random,
 }
 
 impl World {
     fn new() -> Self {
         let random = Random::danger_predictable(7);
-        Self { dir: TempDir::new().unwrap(), master: random.key(), random }
+        let key = random.key();
+        Self { dir: TempDir::new().unwrap(), master: Master::new(key.clone()), key, random }
     }
 
     fn create(&self) -> Ring {
@@ -44,7 +47,12 @@ impl World {
 
     /// A copy of the ring's folder as a crash would leave it now.
     fn copy(&self) -> Self {
-        Self { dir: copy_of(self.dir.path()), master: self.master.clone(), random: self.random.clone() }
+        Self {
+            dir: copy_of(self.dir.path()),
+            key: self.key.clone(),
+            master: self.master.clone(),
+            random: self.random.clone(),
+        }
     }
 
     fn file(&self, name: &str) -> std::path::PathBuf {
@@ -169,7 +177,7 @@ fn no_life_key_lies_in_the_files_in_the_clear() {
     ring.destroy_blocking(&[keys[7].0]).unwrap();
     for name in ["ring.key", "ring.sqlite", "ring.sqlite-wal"] {
         let bytes = fs::read(world.file(name)).unwrap();
-        for key in keys.iter().map(|(_, key)| key).chain([&world.master]) {
+        for key in keys.iter().map(|(_, key)| key).chain([&world.key]) {
             assert!(!bytes.windows(32).any(|w| w == key.expose()), "{name}");
         }
     }
@@ -200,6 +208,7 @@ fn a_crash_between_any_two_steps_leaves_a_whole_ring() {
 
         let crashed = World {
             dir: crashed.lock().unwrap().take().unwrap(),
+            key: world.key.clone(),
             master: world.master.clone(),
             random: world.random.clone(),
         };
@@ -289,7 +298,7 @@ fn what_is_wrong_is_said_in_one_sentence() {
     ring.create_keys_blocking(1).unwrap();
     drop(ring);
 
-    let wrong = Ring::open(world.dir.path(), &world.random.key(), &world.random).unwrap_err();
+    let wrong = Ring::open(world.dir.path(), &Master::new(world.random.key()), &world.random).unwrap_err();
     assert_eq!(wrong, Error::WrongMaster { path: world.file("ring.key") });
 
     for name in ["ring.key", "ring.sqlite"] {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::disk::{Change, Disk};
 use super::page::Leaf;
 use super::{Error, Result, Shared, raw_parts};
+use crate::keys::Master;
 
 /// Life keys made or destroyed in one commit, more or less: bounds how long the first of a group waits.
 const GROUP: usize = 4096;
@@ -62,7 +63,7 @@ impl Steps {
 
 pub(super) struct Writer {
     folder: PathBuf,
-    master: Key,
+    master: Master,
     random: Random,
     steps: Steps,
     /// `None` after a failure, until it opens again.
@@ -73,7 +74,7 @@ pub(super) struct Writer {
 impl Writer {
     pub fn open(
         folder: &Path,
-        master: &Key,
+        master: &Master,
         random: &Random,
         steps: Steps,
         shared: Arc<Shared>,
