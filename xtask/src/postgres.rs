@@ -44,7 +44,7 @@ impl Postgres {
             "listen_addresses=",
             "fsync=off",
             "full_page_writes=off",
-            "max_connections=40",
+            "max_connections=200",
             "shared_buffers=32MB",
         ] {
             server.args(["-c", setting]);

@@ -4,6 +4,7 @@
 //! - [`smtp`], [`imap`], [`pop3`], [`http`] over [`wire`]: clients that do little, and show each byte they got. Where a real
 //!   program can do it (curl, swaks, mbsync, Chromium), tests use [`program`] instead.
 //! - [`postfix`] and [`tap`]: the rest of the world, and whoever listens on the way.
+//! - `database` (with `postgres`): an empty database of a test's own in a throw-away PostgreSQL.
 //! - `postgres` (a feature): every table and statement, held against a throw-away PostgreSQL.
 //! - [`dice`]: seeded chance; a failing run is repeated by its seed.
 //! - [`harness`]: the big questions (is anything lost, shown, changed unseen, slow) with a size as parameter: the tests
@@ -12,6 +13,8 @@
 //! Everything here fails with words (`anyhow`): its only callers are tests and the two commands, and nobody handles
 //! one failure differently from another.
 
+#[cfg(feature = "postgres")]
+pub mod database;
 pub mod dice;
 pub mod harness;
 pub mod http;
@@ -27,5 +30,7 @@ pub mod smtp;
 pub mod tap;
 pub mod wire;
 
+#[cfg(feature = "postgres")]
+pub use database::Database;
 pub use dice::Dice;
 pub use server::Server;
