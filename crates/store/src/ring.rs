@@ -236,7 +236,7 @@ impl Ring {
     pub fn create(place: impl Into<Place>, master: &Master, random: &Random) -> Result<Self> {
         let Place::Folder(folder) = place.into();
         disk::create(&folder, master, random)?;
-        Self::open(folder, master, random)
+        Self::open(&folder, master, random)
     }
 
     /// Opens the ring at `place`: reads all of it, and finishes a destruction that was cut short.
