@@ -9,6 +9,8 @@ mod address;
 mod fault;
 mod flags;
 mod ids;
+mod meter;
+mod network;
 mod secret;
 mod time;
 
@@ -17,5 +19,7 @@ pub use address::{Address, AddressError, Domain, ReversePath};
 pub use fault::Fault;
 pub use flags::Flags;
 pub use ids::*;
+pub use meter::{Counter, Timing};
+pub use network::{Network, NetworkError};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, SharedClock, SystemClock, Time};

@@ -21,6 +21,11 @@ pub enum Error {
     /// Bytes had arrived before the TLS handshake began (RFC 3207 section 4.2).
     #[error("data was sent ahead of the TLS handshake")]
     Injected,
+    /// A proxy did not begin with a PROXY header, or with a broken one.
+    #[error(
+        "the connection does not begin with a PROXY header; make the proxy send one, or take it out of [listen] proxy_from"
+    )]
+    Proxy,
     /// This connection has no certificate to offer, or is encrypted already.
     #[error("TLS can't be started on this connection")]
     NoTls,
@@ -72,7 +77,7 @@ impl Error {
     /// Whose fault it is.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Closed | Self::Idle | Self::Stalled | Self::Injected => Fault::Peer,
+            Self::Closed | Self::Idle | Self::Stalled | Self::Injected | Self::Proxy => Fault::Peer,
             Self::Handshake(_) => Fault::PeerCannot,
             Self::HandshakeLost | Self::Io(_) | Self::Connect { .. } => Fault::Temporary,
             Self::NoTls | Self::Name | Self::Bind { .. } | Self::File { .. } | Self::Certificate(_) => {

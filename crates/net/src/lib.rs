@@ -12,6 +12,8 @@
 //!   section 4.2 and the command injection of CVE-2011-0411).
 //! - **A client's handshake records a verdict, it does not decide.** Whether an unverified peer is good enough is
 //!   policy; [`Verdict`] says what was found, and only [`Verdict::Verified`] counts as verified.
+//! - **Who it is comes from the connection**, or from a proxy in a configured network, which must say it first
+//!   ([`proxy`]). Nobody else is believed.
 //! - **Absence and failure are different answers** in DNS: [`dns::Error::Temporary`] is never taken for "there is none".
 //! - **An idle connection costs its TLS state and a few words**: buffers are given back while it waits (S46 lets it
 //!   wait for long).
@@ -21,15 +23,20 @@
 mod connect;
 pub mod dns;
 mod error;
+mod gate;
 mod io;
 mod listen;
+pub mod proxy;
+mod rate;
 mod stop;
 mod stream;
 mod tls;
 
 pub use connect::connect;
 pub use error::{Error, Result};
-pub use listen::{Gate, Limits, Listener, Security};
+pub use gate::{Gate, Limits, Meters};
+pub use listen::{Listener, Proxies, Security};
+pub use rate::Rate;
 pub use stop::{Stop, Stopper};
 pub use stream::{Line, Stream};
 pub use tls::{Hello, LocalCa, ServerCertificate, ServerTls, TlsClient, Unverified, Verdict, trust_from_pem};

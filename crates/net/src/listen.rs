@@ -1,55 +1,18 @@
-//! Listeners: how many may come, how long a handshake may take, and the orderly end.
+//! Listeners: who is let in, whose connection it is, how long a handshake may take, and the orderly end.
 
-use std::collections::HashMap;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_model::{Client, Protocol};
+use sealpost_model::{Client, Network, Protocol};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::{Error, Result, ServerTls, Stop, Stream};
-
-/// How many connections are served at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// In all.
-    pub total: usize,
-    /// From one peer: an IPv4 address, or an IPv6 /64, which is what one customer has.
-    pub per_peer: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { total: 4096, per_peer: 64 }
-    }
-}
-
-/// Counts connections against [`Limits`]. Listeners that share a gate share its limits.
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<GateState>);
-
-#[derive(Debug)]
-struct GateState {
-    limits: Limits,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    peers: HashMap<IpAddr, usize>,
-}
-
-/// A place among the connections; gives it back when dropped.
-#[derive(Debug)]
-struct Place {
-    gate: Gate,
-    peer: IpAddr,
-}
+use crate::gate::Place;
+use crate::proxy::{self, Header};
+use crate::{Error, Gate, Result, ServerTls, Stop, Stream};
 
 /// How a port does TLS.
 #[derive(Clone, Debug)]
@@ -62,6 +25,15 @@ pub enum Security {
     Implicit(ServerTls),
 }
 
+/// Who stands in front of us and is believed when they say whose connection it is (S52). None by default.
+#[derive(Clone, Default, Debug)]
+pub struct Proxies {
+    /// These begin each connection with a PROXY header (version 1 or 2), and must. They may say XCLIENT as well.
+    pub header: Vec<Network>,
+    /// These send no header, and may say XCLIENT in SMTP.
+    pub xclient: Vec<Network>,
+}
+
 /// An open port.
 #[derive(Debug)]
 pub struct Listener {
@@ -70,25 +42,35 @@ pub struct Listener {
     protocol: Protocol,
     security: Security,
     gate: Gate,
+    proxies: Arc<Proxies>,
     busy: &'static [u8],
 }
 
 impl Listener {
-    /// Opens a port. Port 0 lets the system choose; [`Listener::addr`] tells what it chose.
+    /// Opens a port. Port 0 lets the system choose; [`Listener::addr`] tells what it chose. `[::]` takes IPv4 as well,
+    /// however the system is set, and on a machine without IPv6 only that.
     ///
     /// # Errors
     /// [`Error::Bind`], whose text says what to do.
+    #[expect(clippy::unused_async, reason = "it needs the runtime, which a caller that awaits has")]
     pub async fn bind(addr: SocketAddr, protocol: Protocol, security: Security, gate: Gate) -> Result<Self> {
         let bind = |source| Error::Bind { addr, source };
-        let socket = TcpListener::bind(addr).await.map_err(bind)?;
+        let socket = open(addr).map_err(bind)?;
         let addr = socket.local_addr().map_err(bind)?;
-        Ok(Self { socket, addr, protocol, security, gate, busy: b"" })
+        Ok(Self { socket, addr, protocol, security, gate, proxies: Arc::default(), busy: b"" })
     }
 
     /// What a peer beyond the limits is told on a port that does not begin with TLS, before it is turned away.
     #[must_use]
     pub const fn busy(mut self, text: &'static [u8]) -> Self {
         self.busy = text;
+        self
+    }
+
+    /// Whom to believe about whose connection it is.
+    #[must_use]
+    pub fn behind(mut self, proxies: Arc<Proxies>) -> Self {
+        self.proxies = proxies;
         self
     }
 
@@ -111,7 +93,7 @@ impl Listener {
         F: Fn(Stream, Stop) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let Self { socket, addr: _, protocol, security, gate, busy } = self;
+        let Self { socket, addr: _, protocol, security, gate, proxies, busy } = self;
         let session = Arc::new(session);
         let mut sessions = JoinSet::new();
         loop {
@@ -132,19 +114,18 @@ impl Listener {
                     continue;
                 }
             };
-            let ip = from.ip().to_canonical();
-            let Some(place) = gate.enter(ip) else {
-                tracing::info!(protocol = protocol.word(), %ip, "too many connections");
+            let arrival = Arrival::of(from, protocol, &proxies);
+            let place = if arrival.xclient { gate.enter_proxy() } else { gate.enter(arrival.client.ip) };
+            let Some(place) = place else {
+                tracing::info!(protocol = protocol.word(), ip = %arrival.client.ip, "too many connections");
                 if !matches!(security, Security::Implicit(_)) {
                     turn_away(socket, busy);
                 }
                 continue;
             };
-            let client = Client { ip, port: from.port(), protocol, tls: None };
             let (security, session, stop) = (security.clone(), Arc::clone(&session), stop.clone());
             sessions.spawn(async move {
-                let _place = place;
-                if let Some(stream) = begin(socket, client, security).await {
+                if let Some(stream) = begin(socket, arrival, place, security, busy).await {
                     session(stream, stop).await;
                 }
             });
@@ -159,21 +140,99 @@ impl Listener {
     }
 }
 
-/// Makes the stream, with its handshake where the port begins with one.
-async fn begin(socket: TcpStream, client: Client, security: Security) -> Option<Stream> {
-    match security {
-        Security::Plain => Some(Stream::tcp(socket, client, None)),
-        Security::StartTls(tls) => Some(Stream::tcp(socket, client, Some(tls))),
-        Security::Implicit(tls) => {
-            let mut stream = Stream::tcp(socket, client, None);
-            match stream.accept(&tls).await {
-                Ok(_) => Some(stream),
-                Err(error) => {
-                    tracing::debug!(protocol = client.protocol.word(), ip = %client.ip, %error, "no TLS");
-                    None
-                }
+/// A connection that was accepted, and what its other end is trusted with.
+struct Arrival {
+    client: Client,
+    /// It begins with a PROXY header.
+    header: bool,
+    /// It may say later whose it is.
+    xclient: bool,
+}
+
+impl Arrival {
+    fn of(from: SocketAddr, protocol: Protocol, proxies: &Proxies) -> Self {
+        let ip = from.ip().to_canonical();
+        let among = |networks: &[Network]| networks.iter().any(|n| n.contains(ip));
+        let header = among(&proxies.header);
+        let client = Client { ip, port: from.port(), protocol, tls: None };
+        let mail = matches!(protocol, Protocol::Smtp | Protocol::Submission);
+        Self { client, header, xclient: header || (mail && among(&proxies.xclient)) }
+    }
+}
+
+/// Makes the stream: learns from a proxy whose it is, and shakes hands where the port begins with that.
+async fn begin(
+    mut socket: TcpStream,
+    arrival: Arrival,
+    mut place: Place,
+    security: Security,
+    busy: &[u8],
+) -> Option<Stream> {
+    let Arrival { mut client, header, xclient } = arrival;
+    let (protocol, proxy) = (client.protocol.word(), client.ip);
+    if header {
+        let fits = match proxy::receive(&mut socket).await {
+            Ok(Header::Client(from)) => {
+                (client.ip, client.port) = (from.ip(), from.port());
+                place.becomes(client.ip)
             }
+            // Its own, for instance to see whether we are there.
+            Ok(Header::Proxy) => true,
+            Err(error) => {
+                place.failed();
+                tracing::warn!(protocol, ip = %proxy, %error, "a proxy of [listen] proxy_from did not say for whom");
+                return None;
+            }
+        };
+        if !fits {
+            tracing::info!(protocol, ip = %client.ip, "too many connections");
+            if !matches!(security, Security::Implicit(_)) {
+                turn_away(socket, busy);
+            }
+            return None;
         }
+    }
+    let (starttls, implicit) = match security {
+        Security::Plain => (None, None),
+        Security::StartTls(tls) => (Some(tls), None),
+        Security::Implicit(tls) => (None, Some(tls)),
+    };
+    let mut stream = Stream::tcp(socket, client, starttls).holding(place, xclient);
+    if let Some(tls) = implicit
+        && let Err(error) = stream.accept(&tls).await
+    {
+        stream.failed();
+        tracing::debug!(protocol, ip = %client.ip, %error, "no TLS");
+        return None;
+    }
+    stream.began();
+    Some(stream)
+}
+
+fn open(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let open = |addr: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(!addr.ip().is_unspecified())?;
+        }
+        // Connections of a server that has just stopped don't keep its port.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    match open(addr) {
+        Err(error)
+            if addr.is_ipv6()
+                && addr.ip().is_unspecified()
+                && (error.kind() == std::io::ErrorKind::AddrNotAvailable
+                    || error.raw_os_error() == Some(NO_SUCH_FAMILY)) =>
+        {
+            open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), addr.port()))
+        }
+        opened => opened,
     }
 }
 
@@ -193,53 +252,8 @@ fn report(protocol: Protocol, ended: std::result::Result<(), tokio::task::JoinEr
     }
 }
 
-impl Gate {
-    /// A gate with these limits.
-    pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(GateState { limits, open: Mutex::default() }))
-    }
-
-    /// How many connections are open.
-    pub fn open(&self) -> usize {
-        self.lock().total
-    }
-
-    fn enter(&self, ip: IpAddr) -> Option<Place> {
-        let peer = network(ip);
-        let mut open = self.lock();
-        let same = open.peers.get(&peer).copied().unwrap_or(0);
-        if open.total >= self.0.limits.total || same >= self.0.limits.per_peer {
-            return None;
-        }
-        open.total += 1;
-        open.peers.insert(peer, same + 1);
-        drop(open);
-        Some(Place { gate: self.clone(), peer })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
-        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.gate.lock();
-        open.total = open.total.saturating_sub(1);
-        if let Some(n) = open.peers.get_mut(&self.peer) {
-            *n -= 1;
-            if *n == 0 {
-                open.peers.remove(&self.peer);
-            }
-        }
-    }
-}
-
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
+/// Connections that the system holds until they are accepted.
+const BACKLOG: i32 = 1024;
+/// `EAFNOSUPPORT`: the kernel was built or started without IPv6.
+const NO_SUCH_FAMILY: i32 = 97;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

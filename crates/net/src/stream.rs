@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::gate::Place;
 use crate::io::{Io, Raw, facts};
 use crate::tls::{Hello, ServerTls, TlsClient, Verdict};
 use crate::{Error, Result};
@@ -33,6 +35,10 @@ pub struct Stream {
     client: Client,
     tls: Option<ServerTls>,
     patience: Duration,
+    /// Its place among the connections; none for those that we made.
+    place: Option<Place>,
+    /// Whether the other end may say whose connection it is.
+    may_redirect: bool,
 }
 
 /// A line, or the lack of one.
@@ -67,7 +73,53 @@ impl Stream {
             client,
             tls,
             patience: WRITE_PATIENCE,
+            place: None,
+            may_redirect: false,
         }
+    }
+
+    /// It has a place among the connections, and may tell whose it is if `may_redirect`.
+    pub(crate) fn holding(mut self, place: Place, may_redirect: bool) -> Self {
+        (self.place, self.may_redirect) = (Some(place), may_redirect);
+        self
+    }
+
+    /// The other end may say whose connection it is, as a trusted proxy: for tests of a session in memory.
+    #[must_use]
+    pub const fn trusted(mut self) -> Self {
+        self.may_redirect = true;
+        self
+    }
+
+    /// Counts as one that never became a session.
+    pub(crate) fn failed(&self) {
+        if let Some(place) = &self.place {
+            place.failed();
+        }
+    }
+
+    /// Counts as a session.
+    pub(crate) fn began(&self) {
+        if let Some(place) = &self.place {
+            place.began();
+        }
+    }
+
+    /// Whether the other end is a proxy that may say whose connection it is ([`Stream::redirect`]).
+    pub const fn may_redirect(&self) -> bool {
+        self.may_redirect
+    }
+
+    /// The proxy says: this client's. From now on audit, throttles and limits see that one.
+    ///
+    /// False when the other end may not say so, or this client has too many connections: then it must be closed.
+    #[must_use]
+    pub fn redirect(&mut self, ip: IpAddr, port: u16) -> bool {
+        if !self.may_redirect {
+            return false;
+        }
+        (self.client.ip, self.client.port) = (ip.to_canonical(), port);
+        self.place.as_mut().is_none_or(|place| place.becomes(ip))
     }
 
     /// Who is at the other end, and how the connection is encrypted now.

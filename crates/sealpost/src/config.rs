@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use sealpost_model::Network;
 use serde::Deserialize;
 
 /// The whole file.
@@ -77,6 +78,10 @@ pub struct Listen {
     pub pop3s: Vec<SocketAddr>,
     /// The web, port 443.
     pub https: Vec<SocketAddr>,
+    /// Networks of proxies that begin each connection with a PROXY header, and may say XCLIENT.
+    pub proxy_from: Vec<Network>,
+    /// Networks of SMTP proxies that say XCLIENT and send no PROXY header.
+    pub xclient_from: Vec<Network>,
 }
 
 impl Listen {
@@ -179,13 +184,23 @@ pub struct Limits {
     pub message_size: u64,
     /// Connections at once, for each protocol.
     pub connections: usize,
-    /// Connections at once from one address.
+    /// Connections at once from one address (IPv6: one /64), for each protocol.
     pub connections_per_peer: usize,
+    /// New connections a minute from one address (IPv6: one /64), for each protocol; 0 is no limit.
+    pub connections_per_minute: u32,
+    /// Messages a minute from one address (IPv6: one /64) on port 25; 0 is no limit.
+    pub mails_per_minute: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_size: 50 << 20, connections: 4_096, connections_per_peer: 256 }
+        Self {
+            message_size: 50 << 20,
+            connections: 4_096,
+            connections_per_peer: 256,
+            connections_per_minute: 3_000,
+            mails_per_minute: 1_000,
+        }
     }
 }
 
@@ -232,6 +247,13 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
+        for (key, networks) in
+            [("proxy_from", &self.listen.proxy_from), ("xclient_from", &self.listen.xclient_from)]
+        {
+            if let Some(all) = networks.iter().find(|n| n.prefix() < 8) {
+                bail!("[listen] {key} = {all} would believe strangers; name the proxies' own addresses");
+            }
+        }
         if !self.server.public_url.starts_with("https://") {
             bail!("[server] public_url must begin with https://");
         }
@@ -312,15 +334,21 @@ data = "/var/lib/sealpost"
 log = "info"
 
 [listen]
-# Addresses a protocol. Leave one out, and it is not served.
-smtp = ["0.0.0.0:25"]
-submission = ["0.0.0.0:587"]
-submissions = ["0.0.0.0:465"]
-imaps = ["0.0.0.0:993"]
-pop3s = ["0.0.0.0:995"]
-https = ["0.0.0.0:443"]
+# Addresses a protocol. Leave one out, and it is not served. [::] takes IPv6 and IPv4; give 0.0.0.0 as well where the
+# system keeps the two apart, and single addresses as you like.
+smtp = ["[::]:25"]
+submission = ["[::]:587"]
+submissions = ["[::]:465"]
+imaps = ["[::]:993"]
+pop3s = ["[::]:995"]
+https = ["[::]:443"]
 # IMAP with STARTTLS, off by default.
-#imap = ["0.0.0.0:143"]
+#imap = ["[::]:143"]
+# Proxies in front of this server, as addresses or networks. Each of their connections must begin with a PROXY header
+# (version 1 or 2) that names the client; nobody else's header is believed. In SMTP they may say XCLIENT too.
+#proxy_from = ["10.0.0.5", "2001:db8::/64"]
+# SMTP proxies that send no PROXY header and say XCLIENT.
+#xclient_from = ["10.0.0.6"]
 
 [web]
 # Host names of webmail and of the pickup portal; by default the host of public_url serves both.
@@ -365,9 +393,13 @@ port = 25
 [limits]
 # Bytes of a message.
 message_size = 52428800
-# Connections at once for each protocol, and from one address.
+# Connections at once for each protocol, and of these from one address (of IPv6: one /64; a /48 has four times as many).
 connections = 4096
 connections_per_peer = 256
+# New connections from one address a minute for each protocol, and messages on port 25. 0 is no limit; this machine
+# itself has none.
+connections_per_minute = 3000
+mails_per_minute = 1000
 "#;
 
 #[cfg(test)]
@@ -393,6 +425,30 @@ mod tests {
             .collect::<Vec<_>>()
             .join("\n");
         parse(&all).expect("the commented keys are valid too");
+    }
+
+    #[test]
+    fn nobody_can_be_made_to_believe_everybody() {
+        for (key, wrong, word) in [
+            ("proxy_from", "0.0.0.0/0", "believe strangers"),
+            ("xclient_from", "::/0", "believe strangers"),
+            ("proxy_from", "10.0.0.1/8", "10.0.0.0/8"),
+            ("proxy_from", "proxy.example", "is no network"),
+        ] {
+            let text = DEFAULT.replace("[web]", &format!("{key} = [\"{wrong}\"]\n[web]"));
+            let error = Config::parse(&text, Path::new("/etc/sealpost/sealpost.toml")).expect_err(wrong);
+            assert!(format!("{error:#}").contains(word), "{error:#}");
+        }
+    }
+
+    /// S15: there is no way to less.
+    #[test]
+    fn nothing_below_tls_1_2_is_taken() {
+        for wrong in ["1.1", "1.0", "1", "ssl3", "", "none"] {
+            let text = DEFAULT.replace("minimum = \"1.2\"", &format!("minimum = \"{wrong}\""));
+            let error = Config::parse(&text, Path::new("/etc/sealpost/sealpost.toml")).expect_err(wrong);
+            assert!(format!("{error:#}").contains("nothing below is spoken"), "{error:#}");
+        }
     }
 
     #[test]

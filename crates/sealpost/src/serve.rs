@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sealpost_delivery::{Courier, Couriers, LocalCourier};
 use sealpost_model::{Domain, Protocol, TlsVersion};
-use sealpost_net::{Gate, Listener, Security, ServerCertificate, ServerTls, Stop, Stopper, TlsClient, dns};
+use sealpost_net::{
+    Gate, Listener, Proxies, Rate, Security, ServerCertificate, ServerTls, Stop, Stopper, TlsClient, dns,
+};
 use sealpost_policy::Method;
 use sealpost_smtp::client::{Route, Settings, SmtpCourier};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,12 +62,17 @@ pub async fn bind(
     let tls = |alpn: &[&[u8]]| ServerTls::new(&certificate, minimum, alpn, &instance.clock);
     let (mail_tls, web_tls) = (tls(&[])?, tls(&[b"h2", b"http/1.1"])?);
     let (mut doors, mut addresses) = (Vec::new(), BTreeMap::new());
+    let proxies = Arc::new(Proxies {
+        header: config.listen.proxy_from.clone(),
+        xclient: config.listen.xclient_from.clone(),
+    });
     for (word, list) in config.listen.all() {
         // One for each protocol: a flood on port 25 shuts nobody out of webmail.
-        let gate = Gate::new(sealpost_net::Limits {
+        let limits = sealpost_net::Limits {
             total: config.limits.connections,
             per_peer: config.limits.connections_per_peer,
-        });
+        };
+        let gate = Gate::paced(limits, Rate::per_minute(config.limits.connections_per_minute));
         for addr in list {
             let (door, protocol, security) = match word {
                 "smtp" => (Door::Smtp, Protocol::Smtp, Security::StartTls(mail_tls.clone())),
@@ -81,6 +88,7 @@ pub async fn bind(
                 _ => (Door::Web, Protocol::Web, Security::Implicit(web_tls.clone())),
             };
             let listener = Listener::bind(*addr, protocol, security, gate.clone()).await?;
+            let listener = listener.behind(Arc::clone(&proxies));
             addresses.entry(word).or_insert(listener.addr());
             doors.push((door, listener));
         }
@@ -166,8 +174,9 @@ fn serve_doors(
     doors: Vec<(Door, Listener)>,
     stop: &Stop,
 ) -> Result<()> {
+    let mails = Rate::per_minute(config.limits.mails_per_minute);
     let smtp = |kind| {
-        Arc::new(sealpost_smtp::Config::new(
+        let mut door = sealpost_smtp::Config::new(
             kind,
             &config.server.hostname,
             sealpost_smtp::session::Services {
@@ -176,7 +185,9 @@ fn serve_doors(
             },
             Arc::clone(&instance.clock),
             instance.random.clone(),
-        ))
+        );
+        door.mails = mails.clone();
+        Arc::new(door)
     };
     let (inbound, submission) = (smtp(sealpost_smtp::Kind::Inbound), smtp(sealpost_smtp::Kind::Submission));
     let imap = Arc::new(sealpost_imap::Services {

@@ -22,6 +22,15 @@ pub struct Tap {
 impl Tap {
     /// Stands before `upstream`. With `strip`, the word STARTTLS never reaches the client (RFC 3207 section 6).
     pub fn before(upstream: SocketAddr, strip: bool) -> Result<Tap> {
+        Self::new(upstream, strip, Vec::new())
+    }
+
+    /// Stands before `upstream` as a proxy does: says `header` first on each connection.
+    pub fn proxy(upstream: SocketAddr, header: &[u8]) -> Result<Tap> {
+        Self::new(upstream, false, header.to_vec())
+    }
+
+    fn new(upstream: SocketAddr, strip: bool, header: Vec<u8>) -> Result<Tap> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let tap = Tap { at: listener.local_addr()?, heard: Arc::default(), over: Arc::default() };
         let (heard, over) = (tap.heard.clone(), tap.over.clone());
@@ -30,7 +39,10 @@ impl Tap {
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
-                let Ok(server) = TcpStream::connect(upstream) else { continue };
+                let Ok(mut server) = TcpStream::connect(upstream) else { continue };
+                if server.write_all(&header).is_err() {
+                    continue;
+                }
                 let (Ok(client_too), Ok(server_too)) = (client.try_clone(), server.try_clone()) else {
                     continue;
                 };

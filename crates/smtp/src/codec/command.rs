@@ -5,6 +5,8 @@
 
 use sealpost_model::{Address, AddressError, ReversePath, Secret};
 
+use super::xclient::{self, XClient};
+
 /// What a client asks.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -30,6 +32,8 @@ pub enum Command {
     Help,
     /// `STARTTLS` (RFC 3207)
     StartTls,
+    /// `XCLIENT`: a proxy says whose connection it is.
+    XClient(XClient),
     /// `AUTH` (RFC 4954) with its initial response, still in base64. `=` is the empty one.
     Auth(Mechanism, Option<Secret<String>>),
 }
@@ -113,6 +117,9 @@ pub fn parse(line: &[u8]) -> Result<Command, Bad> {
         "VRFY" | "EXPN" => Ok(Command::Vrfy),
         "HELP" => Ok(Command::Help),
         "AUTH" => auth(argument),
+        "XCLIENT" => xclient::read(argument)
+            .map(Command::XClient)
+            .ok_or(Bad::Syntax("XCLIENT ADDR=192.0.2.7 PORT=50000")),
         _ => Err(Bad::Unknown),
     }
 }
@@ -123,7 +130,7 @@ fn bare(argument: &str, command: Command, syntax: &'static str) -> Result<Comman
 
 /// `Domain / address-literal` (RFC 5321 section 4.1.1.1), widened by the underscores that real clients send. It goes into
 /// the Received field, so nothing may be in it that has a meaning there.
-fn client_name(argument: &str) -> Option<String> {
+pub(super) fn client_name(argument: &str) -> Option<String> {
     let ok = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
     ((1..=255).contains(&argument.len()) && argument.bytes().all(ok)).then(|| argument.to_owned())
 }

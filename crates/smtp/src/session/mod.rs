@@ -9,16 +9,17 @@ mod backend;
 mod data;
 mod services;
 mod verbs;
+mod xclient;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_crypto::Random;
 use sealpost_model::{Address, ReversePath, SharedClock, TenantId};
-use sealpost_net::{Line, Listener, Stop, Stream};
+use sealpost_net::{Line, Listener, Rate, Stop, Stream};
 use tokio::time::Instant;
 
-use crate::codec::{self, Bad, Command, Enhanced, Reply};
+use crate::codec::{self, Bad, Command, Enhanced, Reply, XClient};
 
 pub use backend::{Arrived, Backend, Sender, SignIn};
 pub use services::Services;
@@ -50,6 +51,8 @@ pub struct Config<B> {
     pub recipients: usize,
     /// How long a client may be silent (S46; RFC 5321 section 4.5.3.2.7 wants at least 5 minutes).
     pub idle: Duration,
+    /// How many messages a network may begin on [`Kind::Inbound`].
+    pub mails: Rate,
 }
 
 impl<B> Config<B> {
@@ -64,6 +67,7 @@ impl<B> Config<B> {
             postmaster: None,
             recipients: 1000,
             idle: Duration::from_secs(300),
+            mails: Rate::unlimited(),
         }
     }
 }
@@ -85,6 +89,7 @@ pub async fn converse<B: Backend>(stream: Stream, config: &Config<B>, stop: Stop
     let mut session = Session {
         stream,
         config,
+        claimed: XClient::default(),
         greeted: None,
         login: None,
         envelope: None,
@@ -115,6 +120,8 @@ pub async fn converse<B: Backend>(stream: Stream, config: &Config<B>, stop: Stop
 struct Session<'a, B: Backend> {
     stream: Stream,
     config: &'a Config<B>,
+    /// What a proxy in front of us said of its client's introduction.
+    claimed: XClient,
     greeted: Option<Greeting>,
     login: Option<B::Login>,
     envelope: Option<Envelope>,
@@ -159,7 +166,7 @@ impl<B: Backend> Session<'_, B> {
         &mut self,
         stopping: &mut (impl Future<Output = ()> + Unpin),
     ) -> sealpost_net::Result<&'static str> {
-        self.say(&Reply::plain(220, &format!("{} ESMTP Sealpost", self.config.hostname))).await?;
+        self.say(&self.welcome()).await?;
         loop {
             let line = match self.line(MAX_LINE, stopping).await? {
                 Input::Line(line) => line,
@@ -203,6 +210,7 @@ impl<B: Backend> Session<'_, B> {
             Command::Ehlo(name) => self.ehlo(name),
             Command::Helo(name) => self.helo(name),
             Command::StartTls => self.starttls(),
+            Command::XClient(said) => self.xclient(said),
             Command::Auth(mechanism, initial) => return self.auth(mechanism, initial, stopping).await,
             Command::Mail(from, params) => self.mail(from, params).await,
             Command::Rcpt(to) => self.rcpt(to).await,
@@ -213,6 +221,10 @@ impl<B: Backend> Session<'_, B> {
             Command::Help => Next::Go(Reply::new(214, Enhanced(2, 0, 0), "see RFC 5321")),
             Command::Quit => Next::Close(Reply::new(221, Enhanced(2, 0, 0), "bye")),
         })
+    }
+
+    fn welcome(&self) -> Reply {
+        Reply::plain(220, &format!("{} ESMTP Sealpost", self.config.hostname))
     }
 
     /// The reply to a line that is no command.

@@ -3,7 +3,7 @@
 use sealpost_model::{Address, ReversePath};
 
 use super::{Backend, Config, Envelope, Greeting, Kind, Next, Sender, Session, ok};
-use crate::codec::{Enhanced, Forward, MailParams, Reply};
+use crate::codec::{Enhanced, Forward, MailParams, Reply, XCLIENT_OFFER};
 
 impl<B: Backend> Session<'_, B> {
     /// RFC 5321 section 4.1.1.1. Forgets a transaction in progress.
@@ -21,16 +21,25 @@ impl<B: Backend> Session<'_, B> {
         if self.config.kind == Kind::Submission && self.stream.tls().is_some() && self.login.is_none() {
             lines.push("AUTH PLAIN LOGIN".into());
         }
-        self.greeted = Some(Greeting { name, extended: true });
+        if self.stream.may_redirect() && self.login.is_none() {
+            lines.push(XCLIENT_OFFER.into());
+        }
+        self.greeted = Some(self.greeting(name, true));
         self.envelope = None;
         Next::Go(Reply::list(250, lines))
     }
 
     /// RFC 5321 section 4.1.1.1, as in the old days.
     pub(super) fn helo(&mut self, name: String) -> Next {
-        self.greeted = Some(Greeting { name, extended: false });
+        self.greeted = Some(self.greeting(name, false));
         self.envelope = None;
         Next::Go(Reply::plain(250, &self.config.hostname))
+    }
+
+    /// What the client called itself: as a proxy tells it, if one does.
+    fn greeting(&self, name: String, extended: bool) -> Greeting {
+        let name = self.claimed.helo.clone().unwrap_or(name);
+        Greeting { name, extended: self.claimed.extended.unwrap_or(extended) }
     }
 
     /// RFC 3207. All that was said before the handshake is forgotten (section 4.2), and nothing may have been said behind
@@ -71,6 +80,13 @@ impl<B: Backend> Session<'_, B> {
         let most = self.config.backend.message_size();
         if params.size.is_some_and(|size| size > most) {
             return Next::Go(too_large(most));
+        }
+        if self.config.kind == Kind::Inbound
+            && let Err(wait) = self.config.mails.take(self.stream.client().ip)
+        {
+            self.refused += 1;
+            let text = format!("too much mail from your network; go on in {} s", wait.as_secs() + 1);
+            return Next::Go(Reply::new(450, Enhanced(4, 7, 1), &text));
         }
         self.envelope = Some(Envelope { from, to: Vec::new(), tenant: None });
         Next::Go(Reply::new(250, Enhanced(2, 1, 0), "sender noted"))

@@ -1,6 +1,7 @@
 //! What is easier to say in code than in a dialogue.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::support::Meeting;
 
@@ -105,4 +106,23 @@ async fn an_ended_login_sends_nothing_more() {
     meeting.task.await.expect("no panic");
     let asked = meeting.config.backend.asked.lock().expect("alone").clone();
     assert_eq!(asked, ["alice@clinic.test", "alice@clinic.test cut"]);
+}
+
+/// A network that begins too many messages is asked to wait, and nothing of what it said is lost.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_mail_is_slowed() {
+    let mut meeting = Meeting::at("inbound, two a minute").await;
+    meeting.say(b"HELO a\r\n").await;
+    for want in ["220 ", "250 "] {
+        assert!(meeting.hear().await.expect("a line").starts_with(want));
+    }
+    for want in ["250 2.1.0", "250 2.1.0", "450 4.7.1 too much mail from your network; go on in 31 s"] {
+        meeting.say(b"MAIL FROM:<x@y.z>\r\n").await;
+        assert!(meeting.hear().await.expect("a line").starts_with(want), "{want}");
+        meeting.say(b"RSET\r\n").await;
+        assert!(meeting.hear().await.expect("a line").starts_with("250"));
+    }
+    tokio::time::advance(Duration::from_secs(30)).await;
+    meeting.say(b"MAIL FROM:<x@y.z>\r\n").await;
+    assert!(meeting.hear().await.expect("a line").starts_with("250 2.1.0"));
 }

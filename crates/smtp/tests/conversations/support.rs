@@ -9,7 +9,7 @@ use sealpost_crypto::Random;
 use sealpost_model::{
     Address, Client, Clock, Id, ManualClock, Protocol, Secret, SharedClock, TenantId, Time, TlsVersion,
 };
-use sealpost_net::{Hello, Line, LocalCa, ServerTls, Stop, Stopper, Stream, TlsClient, trust_from_pem};
+use sealpost_net::{Hello, Line, LocalCa, Rate, ServerTls, Stop, Stopper, Stream, TlsClient, trust_from_pem};
 use sealpost_smtp::codec::{Enhanced, Reply};
 use sealpost_smtp::session::{Arrived, Backend, Config, Kind, Sender, SignIn, converse};
 
@@ -131,7 +131,7 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// Opens a session at a door: `inbound`, `inbound without TLS`, `submission`, `submissions`.
+    /// Opens a session at a door: `inbound`, `inbound behind a proxy`, `inbound without TLS`, `submission`, `submissions`.
     pub async fn at(door: &str) -> Self {
         let manual = Arc::new(ManualClock::new(Time::from_seconds(1_795_300_822)));
         let clock: SharedClock = manual.clone();
@@ -140,17 +140,24 @@ impl Meeting {
         let roots = TlsClient::trusting_only(&roots, &clock).expect("usable");
         let tls = ServerTls::new(&ca.server().expect("own"), TlsVersion::V1_2, &[], &clock).expect("usable");
         let (kind, tls) = match door {
-            "inbound" => (Kind::Inbound, Some(tls)),
+            "inbound" | "inbound behind a proxy" | "inbound, two a minute" => (Kind::Inbound, Some(tls)),
             "inbound without TLS" => (Kind::Inbound, None),
             "submission" | "submissions" => (Kind::Submission, Some(tls)),
             other => panic!("no door {other:?}"),
         };
         let random = Random::danger_predictable(7);
-        let config = Arc::new(Config::new(kind, "mx.clinic.test", Clinic::default(), clock, random));
+        let mut config = Config::new(kind, "mx.clinic.test", Clinic::default(), clock, random);
+        if door == "inbound, two a minute" {
+            config.mails = Rate::per_minute(2);
+        }
+        let config = Arc::new(config);
         let (a, b) = tokio::io::duplex(256 << 10);
         let protocol = if kind == Kind::Inbound { Protocol::Smtp } else { Protocol::Submission };
         let from = Client { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), port: 4711, protocol, tls: None };
         let mut server = Stream::memory(a, from, tls);
+        if door == "inbound behind a proxy" {
+            server = server.trusted();
+        }
         let mut client = Stream::memory(b, from, None);
         if door == "submissions" {
             let secured = client.secure(&roots, &["mx.clinic.test"], Hello::Large);
