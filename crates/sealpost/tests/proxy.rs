@@ -114,7 +114,8 @@ fn the_log_has_the_client_and_not_the_proxy() -> Result<()> {
     for word in ["smtp", "submission", "imaps", "https"] {
         let mut wire = Wire::plain(server.listener(word)?, std::time::Duration::from_secs(30))?;
         wire.send(b"EHLO client.example\r\n")?;
-        ensure!(wire.rest()?.is_empty(), "{word} answered");
+        // An end, or a reset since its words were not read.
+        ensure!(wire.rest().unwrap_or_default().is_empty(), "{word} answered");
     }
     ensure!(server.log().contains("did not say for whom"), "{}", server.log());
     Ok(())
