@@ -129,6 +129,10 @@ verbs! {
     AppPasswordAdd = 88 "app-password-add";
     /// An app password was revoked.
     AppPasswordRevoke = 89 "app-password-revoke";
+    /// A link was made by which somebody sets their password themselves.
+    SetupLink = 95 "setup-link";
+    /// Somebody was named who answers for security (S108).
+    OfficialName = 96 "official-name";
     /// A policy changed.
     PolicyChange = 90 "policy-change";
 

@@ -37,6 +37,7 @@ pub mod sasl;
 mod schema;
 mod service;
 mod session;
+mod setup;
 mod tenant;
 mod verify;
 
@@ -54,4 +55,5 @@ pub use person::{NewPerson, PersonRow, PersonSummary, insert_person};
 pub use schema::{COVERAGE, SCHEMA};
 pub use service::{Identity, Options};
 pub use session::{Session, Touch};
+pub use setup::{LINK_LIFE, Official, SetupLink};
 pub use verify::{Damage, verify};

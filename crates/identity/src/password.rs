@@ -19,7 +19,8 @@ impl PasswordProfile {
         [Self::Length, Self::Composition].into_iter().find(|p| *p as i64 == number)
     }
 
-    const fn least(self) -> usize {
+    /// The least number of characters.
+    pub const fn least(self) -> usize {
         match self {
             Self::Length => 15,
             Self::Composition => 8,

@@ -280,11 +280,22 @@ impl Identity {
         by: &Caller,
     ) -> Result<(), Error> {
         let old = self.fresh(person).await?.ok_or(Error::NoSuchPerson)?;
+        let entry = self.entry(old.tenant, by, Verb::PasswordSet, person).await?;
+        self.replace_password(old, password, entry).await
+    }
+
+    /// Sets the password of a person as they were read, with this entry.
+    pub(crate) async fn replace_password(
+        &self,
+        old: Person,
+        password: &Secret<String>,
+        entry: Entry,
+    ) -> Result<(), Error> {
         let keys = self.tenant_keys(old.tenant).await?;
         let called = old.row.name(&keys)?;
         self.check_password(old.tenant, &old.address, &called, password).await?;
         let phc = Secret::new(self.inner.hashing.hash(&self.inner.random, password).await?);
-        self.change(old, Verb::PasswordSet, by, true, move |row, keys| {
+        self.change_with(old, entry, true, move |row, keys| {
             row.credential += 1;
             row.seal_password(keys, phc.expose());
         })
@@ -419,13 +430,24 @@ impl Identity {
         ends: bool,
         edit: impl FnOnce(&mut Columns, &TenantKeys) + Send,
     ) -> Result<(), Error> {
+        let entry = self.entry(old.tenant, by, verb, old.id).await?;
+        self.change_with(old, entry, ends, edit).await
+    }
+
+    /// The same, with an entry that was made before.
+    async fn change_with(
+        &self,
+        old: Person,
+        entry: Entry,
+        ends: bool,
+        edit: impl FnOnce(&mut Columns, &TenantKeys) + Send,
+    ) -> Result<(), Error> {
         let keys = self.tenant_keys(old.tenant).await?;
         let mut row = old.row;
         let was = row.version;
         row.version += 1;
         edit(&mut row, &keys);
         row.mac = row.mac(&keys);
-        let entry = self.entry(row.tenant, by, verb, row.id).await?;
         self.commit(row.tenant, entry, move |tx| {
             let values = params![
                 row.id,
@@ -442,6 +464,7 @@ impl Identity {
             }
             if ends {
                 tx.execute(&schema::SESSIONS_DELETE, params![row.id])?;
+                tx.execute(&schema::SETUP_LINKS_DELETE, params![row.id])?;
                 tx.after_commit(Topic::Sessions);
             }
             Ok(())

@@ -69,6 +69,24 @@ pub const SCHEMA: Schema = Schema {
             mac {bytes} NOT NULL
         ) {strict};
         CREATE INDEX app_password_person ON app_password (person, id);
+        CREATE TABLE setup_link (
+            id {int} PRIMARY KEY,
+            tenant {int} NOT NULL,
+            person {int} NOT NULL,
+            blind {bytes} NOT NULL UNIQUE,
+            ends {int} NOT NULL,
+            mac {bytes} NOT NULL
+        ) {strict};
+        CREATE INDEX setup_link_person ON setup_link (person);
+        CREATE TABLE official (
+            id {int} PRIMARY KEY,
+            tenant {int} NOT NULL,
+            rank {int} NOT NULL,
+            contact {bytes} NOT NULL,
+            version {int} NOT NULL,
+            mac {bytes} NOT NULL
+        ) {strict};
+        CREATE INDEX official_tenant ON official (tenant, rank);
         CREATE TABLE web_session (
             id {int} PRIMARY KEY,
             tenant {int} NOT NULL,
@@ -95,6 +113,8 @@ pub const COVERAGE: &[Coverage] = &[
              seen",
     },
     Coverage { table: "app_password", by: "row MAC, the person within; an older whole row is not seen" },
+    Coverage { table: "setup_link", by: "row MAC; a removed row is a link that no longer works" },
+    Coverage { table: "official", by: "row MAC; the contact is sealed; `check` misses a removed row" },
     Coverage {
         table: "web_session",
         by: "row MAC; the time of last use is not covered, the end after 12 hours is",
@@ -150,6 +170,16 @@ sql! {
         FROM app_password WHERE person = ?1 ORDER BY id LIMIT 1000";
     pub APP_PASSWORD_UPDATE = "
         UPDATE app_password SET revoked = ?3, version = ?4, mac = ?5 WHERE id = ?1 AND version = ?2";
+    pub SETUP_LINK_INSERT = "
+        INSERT INTO setup_link (id, tenant, person, blind, ends, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    pub SETUP_LINK_BY_BLIND = "SELECT id, tenant, person, blind, ends, mac FROM setup_link WHERE blind = ?1";
+    pub SETUP_LINK_OF = "SELECT id FROM setup_link WHERE person = ?1 LIMIT 1";
+    pub SETUP_LINKS_DELETE = "DELETE FROM setup_link WHERE person = ?1";
+    pub OFFICIAL_INSERT = "
+        INSERT INTO official (id, tenant, rank, contact, version, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    pub OFFICIAL_DELETE = "DELETE FROM official WHERE tenant = ?1 AND (rank = ?2 OR id = ?3)";
+    pub OFFICIALS = "
+        SELECT id, tenant, rank, contact, version, mac FROM official WHERE tenant = ?1 ORDER BY rank LIMIT 1000";
     pub SESSION_INSERT = "
         INSERT INTO web_session (id, tenant, person, blind, opened, seen, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     pub SESSION_BY_BLIND = "SELECT id, tenant, person, blind, opened, seen, mac FROM web_session WHERE blind = ?1";
@@ -176,6 +206,10 @@ sql! {
     pub ALL_APP_PASSWORDS = "
         SELECT id, tenant, person, device, hash, created, revoked, version, mac
         FROM app_password WHERE id > ?1 ORDER BY id LIMIT 1000";
+    pub ALL_SETUP_LINKS = "
+        SELECT id, tenant, person, blind, ends, mac FROM setup_link WHERE id > ?1 ORDER BY id LIMIT 1000";
+    pub ALL_OFFICIALS = "
+        SELECT id, tenant, rank, contact, version, mac FROM official WHERE id > ?1 ORDER BY id LIMIT 1000";
     pub ALL_SESSIONS = "
         SELECT id, tenant, person, blind, opened, seen, mac
         FROM web_session WHERE id > ?1 ORDER BY id LIMIT 1000";

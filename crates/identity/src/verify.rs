@@ -11,7 +11,7 @@ use crate::address::AddressRow;
 use crate::domain::DomainRow;
 use crate::person::Whole;
 use crate::service::{aad, open};
-use crate::{Error, app_password, person, schema, session, tenant};
+use crate::{Error, app_password, person, schema, session, setup, tenant};
 
 /// A row that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,14 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     for row in look.rows("app_password", &schema::ALL_APP_PASSWORDS, app_password::AppPasswordRow::read)? {
         needs.push(("person", row.person.raw(), format!("app_password {}", row.id)));
         look.check("app_password", row.tenant, row.id.raw(), |keys| row.device(keys).map(drop)).await;
+    }
+    for row in look.rows("setup_link", &schema::ALL_SETUP_LINKS, setup::LinkRow::read)? {
+        needs.push(("person", row.person.raw(), format!("setup_link {}", row.id)));
+        look.check("setup_link", row.tenant, row.id.raw(), |keys| row.check(keys)).await;
+    }
+    for row in look.rows("official", &schema::ALL_OFFICIALS, setup::OfficialRow::read)? {
+        needs.push(("person", row.id.raw(), format!("official {}", row.id)));
+        look.check("official", row.tenant, row.id.raw(), |keys| row.contact(keys).map(drop)).await;
     }
     for row in look.rows("web_session", &schema::ALL_SESSIONS, session::Columns::read)? {
         look.check("web_session", row.tenant, row.id.raw(), |keys| row.check(keys)).await;

@@ -274,11 +274,23 @@ impl Config {
         Ok(())
     }
 
-    /// The master key's file.
+    /// The master key's file: what the service manager hands over under its name, if it does, so that the file itself
+    /// can belong to root alone.
     ///
     /// # Errors
     /// When another kind of master is named.
     pub fn master_file(&self) -> anyhow::Result<PathBuf> {
+        let path = self.master_path()?;
+        let handed = std::env::var_os("CREDENTIALS_DIRECTORY").zip(path.file_name());
+        let handed = handed.map(|(folder, name)| Path::new(&folder).join(name));
+        Ok(handed.filter(|handed| handed.exists()).unwrap_or(path))
+    }
+
+    /// The master key's file as the configuration names it.
+    ///
+    /// # Errors
+    /// When another kind of master is named.
+    pub fn master_path(&self) -> anyhow::Result<PathBuf> {
         let Some(path) = self.keys.master.strip_prefix("file:") else {
             bail!("[keys] master must be \"file:PATH\"");
         };
@@ -313,9 +325,12 @@ impl Config {
         if let Some(file) = std::env::var_os("SEALPOST_CONFIG") {
             return file.into();
         }
-        if Path::new(LOCAL).exists() { LOCAL.into() } else { "/etc/sealpost/sealpost.toml".into() }
+        if Path::new(LOCAL).exists() { LOCAL.into() } else { SYSTEM.into() }
     }
 }
+
+/// The configuration of the server that a package installed.
+pub const SYSTEM: &str = "/etc/sealpost/sealpost.toml";
 
 /// The configuration with every key and what it means.
 pub const DEFAULT: &str = r#"# Sealpost's configuration: only what is needed before the store opens.

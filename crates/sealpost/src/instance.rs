@@ -1,9 +1,11 @@
 //! An opened instance: store, keys, log, and the services that stand on them.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{AtFlags, Gid, Uid};
 use sealpost_archive::Archive;
 use sealpost_audit::Audit;
 use sealpost_crypto::Random;
@@ -207,6 +209,43 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_all()
     };
     write().with_context(|| format!("{} can't be written", path.display()))
+}
+
+/// Whose the files of an instance are, where root works on an instance that another user serves.
+pub struct Owner {
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Owner {
+    /// The owner of a folder that is there, if we are root and they are not.
+    pub fn of(folder: &Path) -> Option<Self> {
+        let meta = folder.metadata().ok()?;
+        (rustix::process::geteuid().is_root() && meta.uid() != 0)
+            .then(|| Self { uid: Uid::from_raw(meta.uid()), gid: Gid::from_raw(meta.gid()) })
+    }
+
+    /// Gives them a file or folder with all that is in it.
+    pub fn take(&self, path: &Path) -> Result<()> {
+        let chown = |path: &Path| {
+            rustix::fs::chownat(rustix::fs::CWD, path, Some(self.uid), Some(self.gid), AtFlags::SYMLINK_NOFOLLOW)
+                .with_context(|| format!("{} can't be given to user {}", path.display(), self.uid.as_raw()))
+        };
+        chown(path)?;
+        if path.symlink_metadata()?.is_dir() {
+            for entry in path.read_dir()? {
+                self.take(&entry?.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets their group read a file that stays root's.
+    pub fn may_read(&self, path: &Path) -> Result<()> {
+        rustix::fs::chown(path, None, Some(self.gid))
+            .and_then(|()| rustix::fs::chmod(path, 0o640.into()))
+            .with_context(|| format!("{} can't be made readable for the server's group", path.display()))
+    }
 }
 
 /// The machine's clock.

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod control;
+mod init;
 mod instance;
 mod log;
 mod outside;
@@ -10,7 +11,6 @@ mod people;
 mod proof;
 mod quickstart;
 mod serve;
-mod setup;
 mod verify;
 
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ enum Command {
         print_default_config: bool,
     },
     /// Makes a server out of nothing: asks, makes keys and store, and says what to do next.
-    Init(setup::Args),
+    Init(init::Args),
     /// Says what is wrong or missing, and what to do about it. Needs no server.
     Check(check::Args),
     /// The audit log's proof.
@@ -94,7 +94,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Quickstart(args) => quickstart::run(args).await.map(done),
         Command::Serve { print_default_config: true, .. } => print(config::DEFAULT).map(done),
         Command::Serve { which, .. } => serve::run(&which.load()?).await.map(done),
-        Command::Init(args) => setup::run(args).await.map(done),
+        Command::Init(args) => init::run(args).await.map(done),
         Command::Check(args) => check::run(args).await,
         Command::Audit { command } => verify::audit(command).await,
         Command::Archive { command } => verify::archive(command).await,

@@ -114,6 +114,8 @@ pub const RULES: &[Rule] = rules! {
 
     Mail   Get    mail::signin::PATH,         Anyone       => mail::signin::show;
     Mail   Post   mail::signin::PATH,         Anyone       => mail::signin::sign_in;
+    Mail   Get    mail::setup::PATH,          Anyone       => mail::setup::show;
+    Mail   Post   mail::setup::PATH,          Anyone       => mail::setup::set;
     Mail   Post   mail::signout::PATH,        Person       => mail::signout::sign_out;
     Mail   Get    mail::home::PATH,           Person       => mail::home::show;
     Mail   Get    mail::sent::PATH,           Person       => mail::sent::show;

@@ -206,8 +206,8 @@ mod tests {
                 ["frame.", "open.", "code.", "message.", "reply.", "replied.", "gone.", "wrong.", "closed."]
                     .iter()
                     .chain(&[
-                        "signin.", "home.", "sent.", "act.", "newcode.", "confirm.", "done.", "error.",
-                        "state.",
+                        "signin.", "setup.", "home.", "sent.", "act.", "newcode.", "confirm.", "done.",
+                        "error.", "state.",
                     ])
                     .any(|p| piece.starts_with(p) && piece.len() > p.len());
             let file = [".html", ".js", ".rs", ".css", ".eml"].iter().any(|end| piece.ends_with(end));

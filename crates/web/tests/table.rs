@@ -158,5 +158,18 @@ async fn every_answer_carries_the_strict_headers_and_other_methods_do_not_exist(
 #[test]
 fn what_is_open_to_anybody_is_known_by_name() {
     let open: Vec<_> = RULES.iter().filter(|r| r.who == Who::Anyone).map(|r| r.path).collect();
-    assert_eq!(open, ["/healthz", "/assets/{hash}/{name}", "/robots.txt", "/language", "/signin", "/signin"]);
+    assert_eq!(
+        open,
+        [
+            "/healthz",
+            "/assets/{hash}/{name}",
+            "/robots.txt",
+            "/language",
+            "/signin",
+            "/signin",
+            // Its token is the proof, and it looks at it itself.
+            "/signin/setup/{token}",
+            "/signin/setup/{token}",
+        ]
+    );
 }

@@ -5,5 +5,6 @@ pub mod confirm;
 pub mod extend;
 pub mod home;
 pub mod sent;
+pub mod setup;
 pub mod signin;
 pub mod signout;

@@ -29,6 +29,7 @@ pub async fn show(cx: Cx) -> Result<Answer, Problem> {
     let notice = match cx.query.value("why") {
         "out" => Some(cx.w("signin.out")),
         "idle" => Some(cx.w("signin.idle")),
+        "set" => Some(cx.w("setup.set")),
         _ => None,
     };
     let next = cx.query.value("next").to_owned();
