@@ -228,8 +228,14 @@ impl Owner {
     /// Gives them a file or folder with all that is in it.
     pub fn take(&self, path: &Path) -> Result<()> {
         let chown = |path: &Path| {
-            rustix::fs::chownat(rustix::fs::CWD, path, Some(self.uid), Some(self.gid), AtFlags::SYMLINK_NOFOLLOW)
-                .with_context(|| format!("{} can't be given to user {}", path.display(), self.uid.as_raw()))
+            rustix::fs::chownat(
+                rustix::fs::CWD,
+                path,
+                Some(self.uid),
+                Some(self.gid),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .with_context(|| format!("{} can't be given to user {}", path.display(), self.uid.as_raw()))
         };
         chown(path)?;
         if path.symlink_metadata()?.is_dir() {

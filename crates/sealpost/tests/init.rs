@@ -18,9 +18,11 @@ key = "tls/key.pem"
 [official]
 name = "Olga Official"
 address = "olga"
+contact = "+1 555 0100 200"
 [second]
 name = "Sven Second"
 address = "sven@hill.example"
+contact = "sven@elsewhere.example"
 password = "plum kettle orbit 97 garden"
 "#;
 
@@ -73,12 +75,11 @@ fn it_makes_a_server_that_check_and_verify_find_whole() -> Result<()> {
     let place = Place::new()?;
     let out = place.init(ANSWERS)?.ok()?.text();
     for word in [
-        "olga@hill.example  password: ",
-        "sven@hill.example  with the password that was given",
+        "Olga Official  olga@hill.example  +1 555 0100 200\n    https://mail.hill.example/signin/setup/",
+        "sven@hill.example  sven@elsewhere.example\n    with the password that was given",
         "hill.example.  MX   10 mail.hill.example.",
         "v=spf1 mx -all",
         "_dmarc.hill.example.",
-        "master.key to a safe place",
         "put the certificate for mail.hill.example",
         "sealpost serve --config",
     ] {
@@ -128,7 +129,7 @@ fn nothing_is_overwritten() -> Result<()> {
     fs::remove_file(place.config())?;
     let again = place.init(ANSWERS)?;
     ensure!(!again.status.success(), "{}", again.text());
-    for word in ["server/data", "master.key", "remove it and start again"] {
+    for word in ["server/data", "master.key", "if nobody needs it, remove it and start again"] {
         ensure!(again.stderr.contains(word), "{word:?} in {}", again.stderr);
     }
     ensure!(fs::read(place.path("server/keys/master.key"))? == master);
@@ -139,20 +140,32 @@ fn nothing_is_overwritten() -> Result<()> {
 fn wrong_answers_are_refused_in_words_and_leave_nothing() -> Result<()> {
     let place = Place::new()?;
     let with = |from: &str, to: &str| ANSWERS.replace(from, to);
-    place.refuses(&with("\"mail.hill.example\"", "\"mail\""), &["hostname", "full host name"])?;
-    place.refuses(&with("\"hill.example\"\n", "\"hill example\"\n"), &["domain", "not a mail domain"])?;
-    place.refuses(&with("\"Hill Clinic\"", "\" \""), &["organisation"])?;
-    place.refuses(&with("\"olga\"", "\"olga@other.example\""), &["official", "must be at hill.example"])?;
-    place.refuses(&with("\"sven@hill.example\"", "\"olga\""), &["second", "another person"])?;
-    place.refuses(
-        &with("domain = ", "public_url = \"http://x.example\"\ndomain = "),
-        &["public_url", "https://"],
-    )?;
-    place.refuses(
-        &with("domain = ", "ring = \"data/ring\"\ndomain = "),
-        &["ring", "outside the data folder"],
-    )?;
-    place.refuses(&with("organisation", "organization"), &["organization", "line 2"])?;
+    let (olga, sven) = ("+1 555 0100 200", "sven@elsewhere.example");
+    for (answers, words) in [
+        (with("\"mail.hill.example\"", "\"mail\""), ["line 3", "hostname", "full host name"]),
+        (with("\"hill.example\"\n", "\"hill example\"\n"), ["line 4", "domain", "not a mail domain"]),
+        (with("\"Hill Clinic\"", "\" \""), ["line 2", "organisation", "give the name"]),
+        (with("\"olga\"", "\"olga@other.example\""), ["line 9", "official", "must be at hill.example"]),
+        (with("\"sven@hill.example\"", "\"olga\""), ["line 13", "second", "another person"]),
+        (
+            with("domain = ", "public_url = \"http://x.example\"\ndomain = "),
+            ["line 4", "public_url", "https://"],
+        ),
+        (with("domain = ", "ring = \"data/ring\"\ndomain = "), ["ring", "outside the data folder", ""]),
+        (with("organisation", "organization"), ["organization", "line 2", ""]),
+        // S108: both are named, both can be reached while the server is down.
+        (with(olga, "olga@hill.example"), ["line 10", "official.contact", "elsewhere"]),
+        (with(sven, "by chance"), ["line 14", "second.contact", "telephone"]),
+        (with(&format!("contact = \"{olga}\"\n"), ""), ["contact", "line", ""]),
+        (with("[second]", "[third]"), ["third", "line 11", ""]),
+        (
+            ANSWERS.to_owned() + "[recovery]\nshares = 5\nneeded = 1\n",
+            ["line 18", "recovery.needed", "more than one"],
+        ),
+        (ANSWERS.to_owned() + "[recovery]\nshares = 99\n", ["line 17", "recovery.shares", "1 to 16"]),
+    ] {
+        place.refuses(&answers, &words)?;
+    }
     // This one is found out only while it is made.
     place.refuses(
         &with("plum kettle orbit 97 garden", "short"),
@@ -170,5 +183,55 @@ fn without_a_terminal_it_says_how_to_answer() -> Result<()> {
     let out = program::run(&mut command, b"", Duration::from_secs(20))?;
     ensure!(!out.status.success() && out.stderr.contains("--answers FILE"), "{}", out.stderr);
     ensure!(!place.path("server").exists());
+    Ok(())
+}
+
+/// Killed at any moment, it leaves either nothing that matters, and the next run says so and begins anew, or a whole
+/// server.
+#[test]
+fn killed_half_way_it_is_begun_anew() -> Result<()> {
+    let place = Place::new()?;
+    fs::write(place.path("answers.toml"), ANSWERS)?;
+    let (mut cut, mut whole, mut wait) = (0, 0, Duration::from_millis(5));
+    while whole == 0 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealpost"));
+        command
+            .args(["init", "--answers"])
+            .arg(place.path("answers.toml"))
+            .arg("--config")
+            .arg(place.config());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let ended = program::wait(&mut child, wait);
+        if ended.is_err() {
+            let _ = child.kill();
+            child.wait()?;
+        }
+        if place.config().exists() {
+            whole += 1;
+        } else if place.path("server/sealpost.toml.init").exists() {
+            cut += 1;
+        }
+        wait += wait / 3;
+        ensure!(wait < Duration::from_secs(30), "it never ended");
+    }
+    ensure!(cut > 0, "it was never cut off half-way");
+    ensure!(
+        !place.path("server/sealpost.toml.init").exists() && !place.path("server/sealpost.toml.new").exists()
+    );
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_sealpost"));
+    verify.args(["audit", "verify", "--config"]).arg(place.config());
+    program::run(&mut verify, b"", Duration::from_secs(60))?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn what_an_earlier_one_left_is_named_and_removed() -> Result<()> {
+    let place = Place::new()?;
+    fs::create_dir_all(place.path("server/data"))?;
+    fs::write(place.path("server/data/store.db"), b"half")?;
+    let list = format!(r#"[{{"path":{:?},"was_there":true}}]"#, place.path("server/data"));
+    fs::write(place.path("server/sealpost.toml.init"), list)?;
+    let out = place.init(ANSWERS)?.ok()?;
+    ensure!(out.stderr.contains("was cut off") && out.stderr.contains("server/data"), "{}", out.stderr);
     Ok(())
 }

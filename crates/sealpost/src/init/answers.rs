@@ -80,7 +80,9 @@ impl Default for Recovery {
 pub(super) fn read<T>(path: &Path, with: impl FnOnce(Answers) -> Result<T, Wrong>) -> Result<T> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| {
-        format!("the answers {shown} can't be read; give another file with --answers, or leave it out to be asked")
+        format!(
+            "the answers {shown} can't be read; give another file with --answers, or leave it out to be asked"
+        )
     })?;
     let answers = toml::from_str(&text).with_context(|| format!("the answers {shown} are not valid"))?;
     with(answers).map_err(|wrong| match line_of(&text, wrong.key) {

@@ -17,7 +17,9 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
     let usual = Usual::of(file);
     let shown = |path: &Path| path.display().to_string();
     let fine = |_: &str| Ok(());
-    say("\nThe answers in brackets are taken when you press Enter. Nothing is made before the last answer.\n\n")?;
+    say(
+        "\nThe answers in brackets are taken when you press Enter. Nothing is made before the last answer.\n\n",
+    )?;
     let organisation =
         line("Organisation (as recipients know it)", None, &|t| plan::organisation(t).map(drop))?;
     let hostname = line("Host name of this server (as in mail.clinic.example)", None, &|t| {
@@ -36,12 +38,16 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
     let master = line("Master key", Some(&shown(&usual.master)), &fine)?.into();
     let anchor =
         line("Anchor of the log, best on another host's disk", Some(&shown(&usual.anchor)), &fine)?.into();
-    say("\nTwo people answer for security. Each sets their own password, by a link that is shown at the end.\n")?;
+    say(
+        "\nTwo people answer for security. Each sets their own password, by a link that is shown at the end.\n",
+    )?;
     let parsed = plan::domain(&domain).map_err(Wrong::plain)?;
     let official = somebody("The security official", &parsed)?;
     let second = somebody("A second person who can do the same", &parsed)?;
-    say("\nThe recovery kit brings the master key back when this machine is lost. It is split into parts for\n\
-         several people; fewer than you choose here tell nothing.\n")?;
+    say(
+        "\nThe recovery kit brings the master key back when this machine is lost. It is split into parts for\n\
+         several people; fewer than you choose here tell nothing.\n",
+    )?;
     let shares = number("How many parts", "3")?;
     let needed = number("How many of them are enough", if shares < 3 { "1" } else { "2" })?;
     Ok(Answers {
@@ -63,12 +69,12 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
 
 fn somebody(who: &str, domain: &Domain) -> Result<Somebody> {
     let name = line(&format!("{who}: name"), None, &|t| plan::name("name", t).map(drop))?;
-    let address = line(&format!("  address (at {domain})"), None, &|t| {
-        plan::address("address", t, domain).map(drop)
-    })?;
-    let contact = line("  contact while this server is down (telephone, or an address elsewhere)", None, &|t| {
-        plan::contact("contact", t, domain).map(drop)
-    })?;
+    let address =
+        line(&format!("  address (at {domain})"), None, &|t| plan::address("address", t, domain).map(drop))?;
+    let contact =
+        line("  contact while this server is down (telephone, or an address elsewhere)", None, &|t| {
+            plan::contact("contact", t, domain).map(drop)
+        })?;
     Ok(Somebody { name, address, contact, password: None })
 }
 
@@ -115,7 +121,8 @@ fn read() -> Result<Option<String>> {
     Ok((std::io::stdin().lock().read_line(&mut answer)? > 0).then_some(answer))
 }
 
-fn say(text: &str) -> Result<()> {
+/// Says something that is no result: to standard error.
+pub(super) fn say(text: &str) -> Result<()> {
     let mut err = std::io::stderr().lock();
     err.write_all(text.as_bytes())?;
     Ok(err.flush()?)

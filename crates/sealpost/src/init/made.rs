@@ -65,8 +65,7 @@ impl Made {
 
     /// All of it stays.
     pub(super) fn finish(&self) -> Result<()> {
-        std::fs::remove_file(&self.list)
-            .with_context(|| format!("{} can't be removed", self.list.display()))
+        std::fs::remove_file(&self.list).with_context(|| format!("{} can't be removed", self.list.display()))
     }
 
     /// Removes it; else answers what is left.
@@ -123,8 +122,7 @@ pub(super) fn clear_cut_off(file: &Path, ask: bool) -> Result<()> {
     if let Err(left) = made.remove() {
         bail!("{said}; it can't all be removed, so remove {left} and run init again");
     }
-    tracing::warn!("{said}; it was removed");
-    Ok(())
+    ask::say(&format!("{said}; it was removed\n"))
 }
 
 /// `sealpost.toml.init` beside `sealpost.toml`.

@@ -133,7 +133,6 @@ async fn make(file: &Path, plan: &Plan, args: &Args, made: &mut Made) -> Result<
 }
 
 async fn people_and_kit(config: &Config, plan: &Plan, opened: Opened) -> Result<Shown> {
-    let keys = opened.keys.clone();
     let instance = Instance::start(config, opened).await?;
     let by = Caller { actor: Actor::System, client: Client::local(Protocol::Cli) };
     let tenant = instance.identity.create_tenant(&plan.organisation, &by).await.context("organisation")?;

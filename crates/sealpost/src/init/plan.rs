@@ -90,7 +90,9 @@ pub(super) fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Pla
     if needed == 0 || needed > shares || (needed == 1 && shares > 1) {
         return Err(Wrong::new(
             "recovery.needed",
-            format!("{needed} of {shares} is no choice: more than one part must be needed, and no more than there are"),
+            format!(
+                "{needed} of {shares} is no choice: more than one part must be needed, and no more than there are"
+            ),
         ));
     }
     let usual = Usual::of(file);
@@ -136,7 +138,10 @@ pub(crate) const KIT: &str = "recovery-kit";
 pub(super) fn organisation(text: &str) -> Result<String, Wrong> {
     let name = text.trim();
     if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        return Err(Wrong::new("organisation", "give the name that people know it by, at most 200 characters"));
+        return Err(Wrong::new(
+            "organisation",
+            "give the name that people know it by, at most 200 characters",
+        ));
     }
     Ok(name.to_owned())
 }
@@ -189,9 +194,9 @@ pub(super) fn contact(key: &'static str, text: &str, domain: &Domain) -> Result<
     let wrong = |why: &str| Err(Wrong::new(key, why.to_owned()));
     if contact.contains('@') {
         return match Address::parse(contact) {
-            Ok(address) if address.domain() == domain => {
-                wrong("an address here does not work while this server is down; give a telephone number, or an address elsewhere")
-            }
+            Ok(address) if address.domain() == domain => wrong(
+                "an address here does not work while this server is down; give a telephone number, or an address elsewhere",
+            ),
             Ok(_) => Ok(contact.to_owned()),
             Err(_) => wrong("this is not a mail address; give a telephone number, or an address elsewhere"),
         };

@@ -21,7 +21,7 @@ pub(super) fn tell(file: &Path, plan: &Plan, shown: &Shown, args: &Args) -> Resu
             .into_iter()
             .map(|(name, kind, value)| json!({"name": name, "type": kind, "value": value}))
             .collect();
-        let next = next(file, plan);
+        let next = next(file, plan, shown);
         return crate::print(&format!(
             "{}\n",
             json!({
@@ -64,7 +64,7 @@ pub(super) fn tell(file: &Path, plan: &Plan, shown: &Shown, args: &Args) -> Resu
         writeln!(out, "  {name}  {kind:4} {value}")?;
     }
     out += "\nNext:\n";
-    for (number, step) in (1..).zip(next(file, plan)) {
+    for (number, step) in (1..).zip(next(file, plan, shown)) {
         writeln!(out, "  {number}. {step}")?;
     }
     crate::print(&out)
@@ -94,12 +94,14 @@ fn records(plan: &Plan) -> Vec<(String, &'static str, String)> {
         (
             format!("_dmarc.{domain}."),
             "TXT",
-            format!("\"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\"   (p=quarantine or reject once the reports look right)"),
+            format!(
+                "\"v=DMARC1; p=none; rua=mailto:postmaster@{domain}\"   (p=quarantine or reject once the reports look right)"
+            ),
         ),
     ]
 }
 
-fn next(file: &Path, plan: &Plan) -> Vec<String> {
+fn next(file: &Path, plan: &Plan, shown: &Shown) -> Vec<String> {
     let config = &plan.config;
     let mut steps = plan.notes.clone();
     if file == Path::new(crate::config::SYSTEM) {
@@ -109,12 +111,18 @@ fn next(file: &Path, plan: &Plan) -> Vec<String> {
         steps.push(format!("sealpost check --config {}", file.display()));
         steps.push(format!("sealpost serve --config {}", file.display()));
     }
-    steps.push("try the recovery kit with its keepers: `sealpost key recover --try`; check stays red until then".into());
+    steps.push(
+        "try the recovery kit with its keepers: `sealpost key recover --try`; check stays red until then"
+            .into(),
+    );
     steps.push(format!(
         "back up {} and the key ring {} to different places, and keep copies of the ring for four weeks at most",
         config.server.data.display(),
         config.keys.ring.display()
     ));
-    steps.push("put [audit] anchor on another host's disk if there is one: it proves that the log was not cut".into());
+    steps.push(
+        "put [audit] anchor on another host's disk if there is one: it proves that the log was not cut"
+            .into(),
+    );
     steps
 }
