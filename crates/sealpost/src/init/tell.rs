@@ -111,10 +111,14 @@ fn next(file: &Path, plan: &Plan, shown: &Shown) -> Vec<String> {
         steps.push(format!("sealpost check --config {}", file.display()));
         steps.push(format!("sealpost serve --config {}", file.display()));
     }
-    steps.push(
-        "try the recovery kit with its keepers: `sealpost key recover --try`; check stays red until then"
-            .into(),
-    );
+    if shown.shares.is_empty() {
+        steps.push(format!(
+            "copy {} to a safe place, away from the backups: without it nobody can open this data, ever",
+            plan.config.master_path().unwrap_or_default().display()
+        ));
+    } else {
+        steps.push("try the recovery kit with its keepers; check stays red until then".into());
+    }
     steps.push(format!(
         "back up {} and the key ring {} to different places, and keep copies of the ring for four weeks at most",
         config.server.data.display(),
