@@ -40,6 +40,22 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     (acc & ((1 << bits) - 1) == 0).then_some(out)
 }
 
+/// The bytes whose text is `text`, however many they are.
+pub fn decode_any(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() * 5 / 8);
+    let (mut acc, mut bits) = (0_u32, 0);
+    for c in text.bytes() {
+        acc = (acc << 5 | value(c)?) & 0xFFFF;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            out.push((acc >> bits & 0xFF) as u8);
+        }
+    }
+    // As above; and no letter too many.
+    (bits < 5 && acc & ((1 << bits) - 1) == 0).then_some(out)
+}
+
 /// The letter for the lowest five bits.
 pub fn letter(five: u32) -> char {
     char::from(ALPHABET[(five & 31) as usize])
@@ -93,6 +109,13 @@ mod tests {
             let text = encode(&bytes);
             prop_assert_eq!(text.len(), 26);
             prop_assert_eq!(decode::<16>(&text), Some(bytes));
+        }
+
+        #[test]
+        fn any_length_decodes(bytes in proptest::collection::vec(any::<u8>(), 0..70)) {
+            let text = encode(&bytes);
+            prop_assert_eq!(decode_any(&text), Some(bytes));
+            prop_assert_eq!(decode_any(&format!("{text}1")), None);
         }
 
         #[test]

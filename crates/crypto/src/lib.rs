@@ -11,6 +11,8 @@
 //! * **Look things up without showing them**: a blind index ([`Key::blind`]), a row's MAC ([`Key::mac`]), an
 //!   identifier for a URL ([`Opaque`]).
 //! * **Be the parent of other keys**: [`Key::derive`], HKDF-SHA256 with a label for each purpose.
+//! * **Survive the loss of its file**: sealed to a [`RecoveryPublic`] whose secret half lies in the [`Share`]s of several
+//!   people.
 //!
 //! Invariants: a sealed value says its format in its first byte, and that byte is authenticated; a nonce is random,
 //! counted by the one owner of its key, or the number of a chunk under a key that seals one blob; everything that
@@ -26,8 +28,12 @@ mod digest;
 mod key;
 mod mac;
 mod opaque;
+pub mod passphrase;
 pub mod password;
 mod random;
+mod recovery;
+mod shamir;
+mod share;
 mod sign;
 mod tampered;
 mod token;
@@ -43,6 +49,8 @@ pub use key::{Key, WRAPPED_LEN};
 pub use mac::{Hasher, MacKey};
 pub use opaque::Opaque;
 pub use random::Random;
+pub use recovery::{PUBLIC as RECOVERY_PUBLIC, RecoveryKey, RecoveryPublic};
+pub use share::{JoinError, MOST_SHARES, Share, ShareError};
 pub use sign::{SigningKey, verify_signature};
 pub use tampered::Tampered;
 pub use token::Token;

@@ -21,6 +21,7 @@
 mod inspect;
 mod labelled;
 mod master;
+pub mod recovery;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -75,6 +76,12 @@ pub enum Error {
     /// The master key is not the one that this data was made with.
     #[error("the master key does not open this data: give the one that belongs to it in `[keys] master`")]
     WrongMaster,
+    /// The recovery kit can't do it.
+    #[error("{0}")]
+    Kit(String),
+    /// Shares that bring nothing back.
+    #[error(transparent)]
+    Shares(#[from] sealpost_crypto::JoinError),
     /// The store was never given keys.
     #[error("this data has no keys yet: run `sealpost init` first")]
     NoKeys,
@@ -103,9 +110,13 @@ impl Error {
         match self {
             Self::Store(e) => e.fault(),
             Self::Ring(e) => e.fault(),
-            Self::MasterFile { .. } | Self::WrongMaster | Self::NoKeys | Self::Exists | Self::Gone(_) => {
-                Fault::Caller
-            }
+            Self::MasterFile { .. }
+            | Self::WrongMaster
+            | Self::Kit(_)
+            | Self::Shares(_)
+            | Self::NoKeys
+            | Self::Exists
+            | Self::Gone(_) => Fault::Caller,
             Self::UnknownTenant(_) => Fault::Bug,
             Self::Damaged { .. } => Fault::Corrupt,
         }
@@ -225,6 +236,11 @@ impl Keys {
     /// The life keys.
     pub fn ring(&self) -> &Ring {
         &self.inner.ring
+    }
+
+    /// The master key.
+    pub(crate) fn master(&self) -> &Master {
+        &self.inner.master
     }
 
     /// Makes the roots of a tenant; nothing happens if it has them.

@@ -28,6 +28,7 @@
 
 mod disk;
 mod page;
+mod shelf;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -45,24 +46,68 @@ use tokio::sync::oneshot;
 use crate::keys::Master;
 use disk::Disk;
 use page::Tree;
+pub(crate) use shelf::{Paper, Shelf};
 use writer::{Job, Steps, Writer};
 
-/// Where a ring is.
+/// Where a ring, or what belongs to it, is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
     /// In this folder of the machine's.
     Folder(PathBuf),
 }
 
-impl From<&PathBuf> for Place {
-    fn from(folder: &PathBuf) -> Self {
-        Self::Folder(folder.clone())
+/// A ring's place, and the second one that outlives it.
+///
+/// The second place holds what a ring's loss must not take along: the weekly keys of its backups, the list of what was
+/// destroyed, and a copy of the recovery kit's sealed key. Without one these lie beside the ring.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Places {
+    /// Where life keys live.
+    pub ring: Place,
+    /// The second place, best on another machine's disk.
+    pub second: Option<Place>,
+}
+
+impl From<&Path> for Places {
+    fn from(folder: &Path) -> Self {
+        Place::Folder(folder.to_owned()).into()
     }
 }
 
-impl From<&Path> for Place {
-    fn from(folder: &Path) -> Self {
-        Self::Folder(folder.to_owned())
+impl From<&PathBuf> for Places {
+    fn from(folder: &PathBuf) -> Self {
+        folder.as_path().into()
+    }
+}
+
+impl From<Place> for Places {
+    fn from(ring: Place) -> Self {
+        Self { ring, second: None }
+    }
+}
+
+impl Places {
+    /// The ring's papers, and their copies.
+    pub(crate) fn shelves(&self) -> Vec<Shelf> {
+        [Some(&self.ring), self.second.as_ref()].into_iter().flatten().cloned().map(Shelf::new).collect()
+    }
+
+    /// The first copy of a paper that is there.
+    pub(crate) fn read_paper(&self, name: &str) -> Result<Option<zeroize::Zeroizing<String>>> {
+        let mut broken = None;
+        for shelf in self.shelves() {
+            match shelf.read(name) {
+                Ok(Some(text)) => return Ok(Some(text)),
+                Ok(None) => {}
+                Err(error) => broken = Some(error),
+            }
+        }
+        broken.map_or(Ok(None), Err)
+    }
+
+    /// Writes a paper at both places, the second one first.
+    pub(crate) fn write_paper(&self, name: &str, text: &str) -> Result<()> {
+        self.shelves().iter().rev().try_for_each(|shelf| shelf.write(name, text))
     }
 }
 
@@ -220,6 +265,7 @@ struct Inner {
     shared: Arc<Shared>,
     /// Where to look again, for who looks beside a process that writes.
     looking: Option<(PathBuf, Master)>,
+    places: Places,
 }
 
 /// What readers and the writer share. The tree changes only after what it shows is durable.
@@ -233,28 +279,31 @@ impl Ring {
     /// Makes a ring at `place` (a folder is made too, of mode 0700, if it is missing) and opens it.
     ///
     /// [`Error::Exists`] when there is one.
-    pub fn create(place: impl Into<Place>, master: &Master, random: &Random) -> Result<Self> {
-        let Place::Folder(folder) = place.into();
-        disk::create(&folder, master, random)?;
-        Self::open(&folder, master, random)
+    pub fn create(places: impl Into<Places>, master: &Master, random: &Random) -> Result<Self> {
+        let places = places.into();
+        let Place::Folder(folder) = &places.ring;
+        disk::create(folder, master, random)?;
+        Self::open_with(places, master, random, Steps::default())
     }
 
     /// Opens the ring at `place`: reads all of it, and finishes a destruction that was cut short.
-    pub fn open(place: impl Into<Place>, master: &Master, random: &Random) -> Result<Self> {
-        let Place::Folder(folder) = place.into();
-        Self::open_with(&folder, master, random, Steps::default())
+    pub fn open(places: impl Into<Places>, master: &Master, random: &Random) -> Result<Self> {
+        Self::open_with(places, master, random, Steps::default())
     }
 
     /// Reads the ring at `place` beside a process that has it open: keys can be had, none made or destroyed.
-    pub fn look(place: impl Into<Place>, master: &Master) -> Result<Self> {
-        let Place::Folder(folder) = place.into();
+    pub fn look(places: impl Into<Places>, master: &Master) -> Result<Self> {
+        let places = places.into();
+        let Place::Folder(folder) = &places.ring;
         let shared = Arc::<Shared>::default();
-        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(&folder, master)?;
-        let looking = Some((folder, master.clone()));
-        Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared, looking }) })
+        *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(folder, master)?;
+        let looking = Some((folder.clone(), master.clone()));
+        Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared, looking, places }) })
     }
 
-    fn open_with(folder: &Path, master: &Master, random: &Random, steps: Steps) -> Result<Self> {
+    fn open_with(places: impl Into<Places>, master: &Master, random: &Random, steps: Steps) -> Result<Self> {
+        let places = places.into();
+        let Place::Folder(folder) = &places.ring;
         let shared = Arc::<Shared>::default();
         let writer = Writer::open(folder, master, random, steps, Arc::clone(&shared))?;
         let (jobs, inbox) = mpsc::channel();
@@ -262,7 +311,8 @@ impl Ring {
             .name("ring".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|e| Error::Io(e.to_string()))?;
-        Ok(Self { inner: Arc::new(Inner { jobs: Some(jobs), thread: Some(thread), shared, looking: None }) })
+        let inner = Inner { jobs: Some(jobs), thread: Some(thread), shared, looking: None, places };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Makes `count` life keys; they are durable when this returns. Calls that run at the same time share a sync.
@@ -359,6 +409,11 @@ impl Ring {
     /// How often the ring key has changed; a backup's place in history.
     pub fn generation(&self) -> u64 {
         self.tree(|tree| tree.generation)
+    }
+
+    /// Where it is.
+    pub fn places(&self) -> &Places {
+        &self.inner.places
     }
 
     fn tree<T>(&self, read: impl FnOnce(&Tree) -> T) -> T {

@@ -47,6 +47,8 @@ pub enum Purpose {
     Weeks,
     /// Another master key, while it takes this one's place or is taken over by it.
     Rotation,
+    /// The MACs of papers beside the ring.
+    Papers,
     /// What a demonstration keeps beside its data.
     Sample,
 }
@@ -58,6 +60,7 @@ impl Purpose {
             Self::Roots => "roots",
             Self::Weeks => "weekly keys",
             Self::Rotation => "rotation",
+            Self::Papers => "papers",
             Self::Sample => "sample",
         }
     }
@@ -141,6 +144,36 @@ impl Master {
             let open = |one: &One| one.key.derive(purpose.label()).open(aad, sealed);
             open(&held.current).or_else(|e| held.other.as_ref().map_or(Err(e), open))
         })
+    }
+
+    /// The MAC of `parts` under the child for a purpose, with the master key's name.
+    pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> (Fingerprint, [u8; 16]) {
+        self.with(|held| {
+            let One { key, fingerprint } = &held.current;
+            (*fingerprint, key.derive(purpose.label()).mac(parts))
+        })
+    }
+
+    /// Whether `mac` is that of `parts` under the master key of this name.
+    ///
+    /// # Errors
+    /// [`Unopened`].
+    pub fn verify_mac(
+        &self,
+        purpose: Purpose,
+        wrapper: &[u8],
+        parts: &[&[u8]],
+        mac: &[u8],
+    ) -> Result<(), Unopened> {
+        self.with(|held| {
+            let one = held.named(wrapper).ok_or(Unopened::Other)?;
+            Ok(one.key.derive(purpose.label()).verify_mac(parts, mac)?)
+        })
+    }
+
+    /// The master keys that are held: the current one first.
+    pub(super) fn held(&self) -> Vec<One> {
+        self.with(|held| [Some(&held.current), held.other.as_ref()].into_iter().flatten().cloned().collect())
     }
 
     fn with<T>(&self, look: impl FnOnce(&Held) -> T) -> T {
