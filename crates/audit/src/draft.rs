@@ -1,5 +1,7 @@
 //! An entry while it is being put together.
 
+use std::borrow::Cow;
+
 use sealpost_model::{AccountId, Actor, AuditId, Client, TenantId};
 
 use crate::{Object, Outcome, Verb};
@@ -29,7 +31,7 @@ pub struct Draft {
     pub(crate) outcome: Outcome,
     pub(crate) owner: Option<AccountId>,
     pub(crate) closes: Option<AuditId>,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     pub(crate) objects: Vec<Object>,
     pub(crate) notes: Vec<(String, String)>,
 }
@@ -52,7 +54,7 @@ impl Draft {
             outcome: Outcome::Done,
             owner: None,
             closes: None,
-            reason: "",
+            reason: Cow::Borrowed(""),
             objects: Vec::new(),
             notes: Vec::new(),
         }
@@ -78,8 +80,8 @@ impl Draft {
 
     /// The named reason, a fixed word such as `policy::Reason::name` gives: it is stored in plain. What a person or a
     /// peer wrote goes into [`Self::detail`].
-    pub const fn reason(mut self, name: &'static str) -> Self {
-        self.reason = name;
+    pub fn reason(mut self, name: &'static str) -> Self {
+        self.reason = Cow::Borrowed(name);
         self
     }
 

@@ -67,7 +67,7 @@ impl Entry {
             actor,
             owner: draft.owner.map_or(0, Id::raw),
             closes: draft.closes.map_or(0, Id::raw),
-            reason: draft.reason.to_owned(),
+            reason: draft.reason.clone().into_owned(),
             objects: crate::object::encode(&draft.objects),
             detail: Vec::new(),
             commitment: Vec::new(),

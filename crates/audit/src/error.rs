@@ -14,11 +14,11 @@ pub enum Error {
     /// The read journal can't be written: reading stops.
     #[error("the read journal cannot be written ({0}); nothing is shown until it can")]
     Journal(String),
-    /// The anchor file can't be read or written.
-    #[error("the audit anchor {path} cannot be used: {why}")]
-    Anchor {
-        /// Where it is.
-        path: String,
+    /// An anchor can't be asked.
+    #[error("the audit anchor {name} cannot be used: {why}")]
+    Witness {
+        /// Which.
+        name: String,
         /// What is wrong.
         why: String,
     },
@@ -47,7 +47,7 @@ impl Error {
         match self {
             Self::Store(error) => error.fault(),
             Self::Keys(error) => error.fault(),
-            Self::Journal(_) | Self::Anchor { .. } | Self::Raced => Fault::Temporary,
+            Self::Journal(_) | Self::Witness { .. } | Self::Raced => Fault::Temporary,
             Self::Damaged { .. } => Fault::Corrupt,
             Self::Denied(_) => Fault::Policy,
             Self::Bug => Fault::Bug,

@@ -28,12 +28,15 @@ mod detail;
 mod draft;
 mod entry;
 mod error;
+mod heartbeat;
 mod ingest;
 mod journal;
 mod list;
 mod object;
 mod open;
+mod proof;
 mod report;
+mod restored;
 mod schema;
 mod sequence;
 mod service;
@@ -44,6 +47,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use anchor::{AnchorStatus, Answer, FileWitness, Witness, anchor_statuses};
 pub use detail::ClientFacts;
 pub use draft::{Caller, Draft};
 pub use entry::{Entry, insert};
@@ -51,11 +55,15 @@ pub use error::Error;
 pub use list::{Filter, Page, Record};
 pub use object::{Object, ObjectKind};
 pub use open::{Completion, Open, insert_completion, insert_open};
-pub use report::{AnchorState, Coverage, Finding, Report, Standing, TenantReport};
+pub use proof::{Consistency, Proof, Unproved};
+pub use report::{
+    AnchorReport, AnchorState, Coverage, Finding, LostPart, Report, Silence, Standing, TenantReport,
+};
+pub use restored::{Gap, Restored};
 pub use schema::{COVERAGE, SCHEMA};
-pub use service::{Audit, Options};
+pub use service::{Audit, HEARTBEAT, Options};
 pub use verb::{Outcome, Verb};
-pub use verify::{Cited, Verify, verify};
+pub use verify::{AnchorText, Cited, Verify, anchor_text, verify};
 
 use sealpost_model::TenantId;
 

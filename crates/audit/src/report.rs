@@ -13,6 +13,8 @@ pub struct Report {
     pub tenants: Vec<TenantReport>,
     /// What could be said about rollback.
     pub anchor: AnchorState,
+    /// What each anchor said.
+    pub anchors: Vec<AnchorReport>,
     /// Which table is covered by what.
     pub coverage: Vec<Coverage>,
 }
@@ -36,6 +38,12 @@ pub struct TenantReport {
     pub open: u64,
     /// Things that accept entries cite and that are no longer there, rightly: retention or their owner ended them.
     pub retired: u64,
+    /// What restores left out, and say so.
+    pub lost: Vec<LostPart>,
+    /// Times in which the log stood still though nobody had stopped the server.
+    pub silences: Vec<Silence>,
+    /// Since when the oldest entry that is not yet in the tree waits.
+    pub waiting: Option<Time>,
     /// What is wrong. At most 1,000 are listed.
     pub findings: Vec<Finding>,
     /// How many more there are.
@@ -52,6 +60,45 @@ pub enum AnchorState {
     Agrees,
     /// A log does not: see its findings.
     Conflicts,
+}
+
+/// One anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchorReport {
+    /// Its name.
+    pub name: String,
+    /// What became of it: an error in words, or whether it holds anything.
+    pub held: Result<bool, String>,
+    /// It holds something that is no anchor's text.
+    pub damaged: bool,
+}
+
+/// What a restore left out: the break that `verify` accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostPart {
+    /// The `restored` entry's place.
+    pub position: u64,
+    /// Its id.
+    pub id: i64,
+    /// When the log went on.
+    pub at: Time,
+    /// Entries that were restored.
+    pub from: u64,
+    /// Entries of each newer checkpoint that was known then.
+    pub lost: Vec<u64>,
+}
+
+/// A time without a heartbeat (S58): longer than two of them should be apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// The last sign of life.
+    pub after: Time,
+    /// Its place.
+    pub position: u64,
+    /// The next sign of life; `None` when there was none until now.
+    pub before: Option<Time>,
+    /// The next one was a start: the server had ended without a word.
+    pub restarted: bool,
 }
 
 /// A place that is not what was written.
@@ -117,17 +164,28 @@ pub enum Finding {
     SignatureWrong,
     /// The rows and hashes don't give the root that was signed.
     RootWrong,
-    /// The anchor knows more entries than there are: the end of the log was cut off, or this is an older copy.
+    /// An anchor knows more entries than there are: the end of the log was cut off, or this is an older copy.
     Rollback {
+        /// Which anchor.
+        anchor: String,
         /// Entries here.
         here: u64,
         /// Entries that the anchor knows.
         anchored: u64,
     },
-    /// The anchor knows another history.
+    /// An anchor knows another history: a fork.
     OtherHistory {
+        /// Which anchor.
+        anchor: String,
         /// Entries that the anchor knows.
         anchored: u64,
+    },
+    /// A `restored` entry says that the log came from something that it does not contain.
+    RestoredWrong {
+        /// Its place.
+        position: u64,
+        /// Its id.
+        id: i64,
     },
     /// The completion of an opened entry is gone.
     CompletionMissing {
@@ -175,12 +233,16 @@ impl Report {
     /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
         self.tenants.iter().all(|t| t.findings.is_empty() && t.more == 0)
+            && self.anchors.iter().all(|a| !a.damaged)
     }
 
     /// The verdict in one sentence.
     pub fn verdict(&self) -> &'static str {
         match (self.is_sound(), &self.anchor) {
             (false, _) => "The log is not what was written: see the findings.",
+            (true, AnchorState::Agrees) if self.tenants.iter().any(|t| !t.lost.is_empty()) => {
+                "The log is consistent and contains all that the anchor knows, but for what a restore left out."
+            }
             (true, AnchorState::Agrees) => "The log is consistent and contains all that the anchor knows.",
             (true, _) => {
                 "The log is consistent; rollback can't be excluded, since there is no anchor to compare with."
@@ -205,6 +267,15 @@ impl fmt::Display for Report {
                     writeln!(f, "  {count} {what}")?;
                 }
             }
+            if let Some(since) = t.waiting {
+                writeln!(f, "  LOOK: entries wait since {}, so that the sequencer stands still", since.rfc3339())?;
+            }
+            for lost in &t.lost {
+                writeln!(f, "  LOOK: {lost}")?;
+            }
+            for silence in &t.silences {
+                writeln!(f, "  LOOK: {silence}")?;
+            }
             for finding in &t.findings {
                 writeln!(f, "  WRONG: {finding}")?;
             }
@@ -218,7 +289,46 @@ impl fmt::Display for Report {
                 writeln!(f, "  {}: {}", c.table, c.by)?;
             }
         }
+        for a in &self.anchors {
+            match &a.held {
+                Ok(true) => writeln!(f, "anchor {}: read", a.name)?,
+                Ok(false) => writeln!(f, "anchor {}: holds nothing yet", a.name)?,
+                Err(why) if a.damaged => writeln!(f, "anchor {}: WRONG: {why}", a.name)?,
+                Err(why) => writeln!(f, "anchor {}: can't be asked: {why}", a.name)?,
+            }
+        }
         writeln!(f, "{}", self.verdict())
+    }
+}
+
+impl fmt::Display for LostPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, id, at, from, lost } = self;
+        write!(f, "a restore on {}, audit entry {id} at position {position}, went on from {from} entries", at.rfc3339())?;
+        match lost.last() {
+            Some(newest) if newest > from => write!(f, "; {} that were known are lost", newest - from),
+            Some(_) => write!(f, "; another history was known"),
+            None => write!(f, "; nothing newer was known"),
+        }
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { after, position, before, restarted } = self;
+        write!(f, "after position {position} ")?;
+        match (before, restarted) {
+            (Some(before), true) => write!(
+                f,
+                "the server ended without a stop entry, between {} and {}",
+                after.rfc3339(),
+                before.rfc3339()
+            ),
+            (Some(before), false) => {
+                write!(f, "the log stood still from {} to {}, and nobody had stopped the server", after.rfc3339(), before.rfc3339())
+            }
+            (None, _) => write!(f, "there is no sign of life since {}, and no stop entry", after.rfc3339()),
+        }
     }
 }
 
@@ -269,13 +379,17 @@ impl fmt::Display for Finding {
                 f.write_str("audit_tree note: the checkpoint is not what this log's key signed")
             }
             Self::RootWrong => f.write_str("rows and hashes don't give the root that was signed"),
-            Self::Rollback { here, anchored } => write!(
+            Self::Rollback { anchor, here, anchored } => write!(
                 f,
-                "the anchor knows {anchored} entries and {here} are here: the end of the log, from position {here} on, was cut off, or this is an older copy of the data"
+                "the anchor {anchor} knows {anchored} entries and {here} are here: the end of the log, from position {here} on, was cut off, or this is an older copy of the data"
             ),
-            Self::OtherHistory { anchored } => {
-                write!(f, "the anchor knows another history of the first {anchored} entries")
+            Self::OtherHistory { anchor, anchored } => {
+                write!(f, "the anchor {anchor} knows another history of the first {anchored} entries")
             }
+            Self::RestoredWrong { position, id } => write!(
+                f,
+                "audit entry {id} at position {position} says that the log was restored from something that it does not contain"
+            ),
             Self::CompletionMissing { position, id } => {
                 write!(f, "audit entry {id} at position {position} began an act whose end was removed")
             }

@@ -7,7 +7,8 @@ use crate::Coverage;
 /// `audit` holds the entries; nothing but `position` ever changes, and that once. `audit_pending` is small and hot: it
 /// holds what the sequencer has not seen, about a second of entries. `audit_tile` holds the tree's hashes in tiles of
 /// 256 (C2SP tlog-tiles, height 8), not one row a hash; a tile of level 0 also lists the ids of its entries, so that a
-/// removed row is named. `audit_open` lists acts that began and have not ended.
+/// removed row is named. `audit_open` lists acts that began and have not ended. `audit_anchor` says how each anchor
+/// does, for `check`; it proves nothing.
 pub const SCHEMA: Schema = Schema {
     name: "audit",
     steps: &["
@@ -47,6 +48,12 @@ pub const SCHEMA: Schema = Schema {
             ids {bytes} NOT NULL,
             PRIMARY KEY (tenant, level, number)
         ) {strict};
+        CREATE TABLE audit_anchor (
+            name {text} PRIMARY KEY,
+            written {int},
+            failing {int},
+            why {text} NOT NULL
+        ) {strict};
     "],
     statements: STATEMENTS,
     blobs: &[],
@@ -57,6 +64,7 @@ pub const COVERAGE: &[Coverage] = &[
     Coverage { table: "audit", by: "Merkle tree: each row is a leaf; the newest second is not yet in it" },
     Coverage { table: "audit_tile", by: "Merkle tree: recomputed from the rows" },
     Coverage { table: "audit_tree", by: "signature (Ed25519); its rollback is seen by the anchor alone" },
+    Coverage { table: "audit_anchor", by: "nothing: it says how the anchors do; `verify` asks the anchors themselves" },
     Coverage { table: "audit_open", by: "Merkle tree: each opened entry needs its completion" },
 ];
 
@@ -88,6 +96,16 @@ sql! {
     pub TENANTS = "SELECT DISTINCT tenant FROM audit WHERE tenant > ?1 ORDER BY tenant LIMIT 1000";
     pub TREES = "SELECT tenant FROM audit_tree WHERE tenant > ?1 ORDER BY tenant LIMIT 1000";
     pub TREE = "SELECT origin, size, note FROM audit_tree WHERE tenant = ?1";
+    pub NOTES = "SELECT tenant, note FROM audit_tree WHERE tenant > ?1 ORDER BY tenant LIMIT 1000";
+    pub OF_VERB = "
+        SELECT id, tenant, at, verb, outcome, protocol, actor_kind, actor_tenant, actor, owner, closes,
+            reason, objects, detail, commitment, position
+        FROM audit WHERE tenant = ?1 AND verb = ?2 AND position IS NOT NULL ORDER BY id DESC LIMIT 1000";
+    pub ANCHOR_TELL = "
+        INSERT INTO audit_anchor (name, written, failing, why) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (name) DO UPDATE SET written = COALESCE(excluded.written, audit_anchor.written),
+            failing = excluded.failing, why = excluded.why";
+    pub ANCHORS = "SELECT name, written, failing, why FROM audit_anchor ORDER BY name LIMIT 1000";
     pub PLANT = "
         INSERT INTO audit_tree (tenant, origin, size, note) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (tenant) DO NOTHING";

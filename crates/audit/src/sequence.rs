@@ -1,13 +1,11 @@
 //! The sequencer: committed entries become leaves of their tenant's tree.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_model::{AuditId, Id, TenantId};
 use sealpost_store::keys::TenantKeys;
 use sealpost_store::{ReadTx, Scope, params};
-use tlog_tiles::HashReader;
 
 use crate::anchor::Anchored;
 use crate::checkpoint::{self, Signed};
@@ -73,12 +71,10 @@ impl Audit {
                 Err(error) => result = result.and(Err(error)),
             }
         }
-        if !newest.is_empty() && self.inner.anchor.is_some() {
-            let moved = self
-                .blocking(move |inner| inner.anchor.as_ref().map_or(Ok(()), |a| a.advance(&newest)))
-                .await;
-            result = result.and(moved);
+        for anchor in &self.inner.anchors {
+            anchor.offer(&newest);
         }
+        self.write_anchors(true).await;
         result
     }
 
@@ -221,35 +217,6 @@ impl Audit {
             .objects(forged.into_iter().map(|id| Object { kind: ObjectKind::Audit, id: id.raw() }));
         self.record(draft).await.map(drop)
     }
-
-    /// At start: does each log still contain what its anchor knows? If not, an entry says so, and the anchor stays.
-    pub(crate) async fn check_anchor(&self) -> Result<(), Error> {
-        let Some(anchor) = &self.inner.anchor else { return Ok(()) };
-        for tenant in anchor.tenants() {
-            let Some(known) = anchor.known(tenant) else { continue };
-            let (size, root) = (known.signed.size, known.signed.root);
-            let fits = self
-                .inner
-                .store
-                .read(move |tx| {
-                    let here = tree_row(tx, tenant)?.map_or(0, |r| r.size);
-                    Ok::<_, sealpost_store::Error>(here >= size && root_at(tx, tenant, size)? == Some(root))
-                })
-                .await?;
-            if !fits {
-                anchor.freeze(tenant);
-                tracing::error!(%tenant, size, "the audit log does not contain what its anchor knows");
-                let Caller { actor, client } = Caller::SYSTEM;
-                let draft = Draft::new(crate::instance(), &actor, &client, Verb::AnchorConflict)
-                    .failed()
-                    .reason("anchor-knows-more")
-                    .object(tenant)
-                    .note("anchored", known.signed.note);
-                self.record(draft).await?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Reads a tree's row.
@@ -257,29 +224,6 @@ pub(crate) fn tree_row(tx: &ReadTx, tenant: TenantId) -> Result<Option<TreeRow>,
     tx.row(&schema::TREE, params![tenant], |r| {
         Ok(TreeRow { origin: r.text(0)?, size: r.small(1)?, note: r.text(2)? })
     })
-}
-
-/// The root that the tree had at an earlier size, from its tiles; `None` if they don't give one.
-fn root_at(
-    tx: &ReadTx,
-    tenant: TenantId,
-    size: u64,
-) -> Result<Option<tlog_tiles::Hash>, sealpost_store::Error> {
-    let mut tiles = BTreeMap::new();
-    for index in tlog_tiles::sub_tree_index(0, size, Vec::new()) {
-        let place = tlog_tiles::Tile::from_index(tree::HEIGHT, index);
-        let place = (place.level(), place.level_index());
-        if let Some(tile) = tree::tile(tx, tenant, place.0, place.1)? {
-            tiles.insert(place, tile.hashes);
-        }
-    }
-    struct Tiles(BTreeMap<tree::Place, Vec<u8>>);
-    impl HashReader for Tiles {
-        fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::Error> {
-            tree::read_hashes(indexes, |place| self.0.get(&place).cloned())
-        }
-    }
-    Ok(tlog_tiles::tree_hash(size, &Tiles(tiles)).ok())
 }
 
 /// Whether the detail opens with the row's plain facts and is what the commitment says. It fails too when the keys of

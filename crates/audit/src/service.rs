@@ -1,28 +1,42 @@
 //! The service: what the rest of Sealpost calls.
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealpost_crypto::{Random, SigningKey};
 use sealpost_model::{Actor, AuditId, Client, SharedClock, TenantId, Time};
 use sealpost_store::keys::{Keys, Root, TenantKeys};
 use sealpost_store::{Scope, Store};
 
-use crate::anchor::Anchor;
+use crate::anchor::{Anchor, Witness};
 use crate::detail::{ClientFacts, Detail};
 use crate::journal::Journal;
 use crate::{Draft, Entry, Error, Verb, insert};
 
 /// How the log is kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
-    /// The file that also gets the newest checkpoints, outside the data folder (`[audit] anchor`).
-    pub anchor: Option<PathBuf>,
+    /// The places that also get the newest checkpoints, outside the data folder (`[audit] anchor`).
+    pub anchors: Vec<Arc<dyn Witness>>,
     /// The server's name, which stands in the checkpoints of logs that begin from now on.
     pub server: String,
     /// Whether a read waits until its entry is on the disk (`audit_reads = durable`), not only in the kernel.
     pub durable_reads: bool,
+    /// How often the server writes that it is there; 0 is [`HEARTBEAT`].
+    pub heartbeat: Duration,
+    /// A restore opens the log: [`Audit::restored`] comes next, so that anchors that know more are no surprise.
+    pub restoring: bool,
 }
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.anchors.iter().map(|a| a.name()).collect();
+        f.debug_struct("Options").field("anchors", &names).field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// How often the server writes that it is there, unless told otherwise.
+pub const HEARTBEAT: Duration = Duration::from_secs(600);
 
 /// The audit log of this process. Clones share it.
 #[derive(Clone)]
@@ -37,7 +51,7 @@ pub(crate) struct Inner {
     pub random: Random,
     pub options: Options,
     pub journal: Journal,
-    pub anchor: Option<Anchor>,
+    pub anchors: Vec<Anchor>,
     /// Held during a pass of the sequencer.
     pub passing: tokio::sync::Mutex<()>,
 }
@@ -47,8 +61,8 @@ impl Audit {
     /// left open, and compares the trees with the anchor. Call it once, before anything serves.
     ///
     /// # Errors
-    /// The store's, the journal folder's, an anchor file that can't be read. A log that does not fit its anchor is no
-    /// error here: it gets an entry and stays as evidence for `verify`.
+    /// The store's, the journal folder's. A log that does not fit an anchor is no error here: it gets an entry and stays
+    /// as evidence for `verify`. An anchor that can't be read is tried again, and named by `check`.
     pub async fn new(
         store: Store,
         keys: Keys,
@@ -57,13 +71,13 @@ impl Audit {
         options: Options,
     ) -> Result<Self, Error> {
         let journal = Journal::open(store.data().join("read-journal"))?;
-        let anchor = options.anchor.clone().map(Anchor::load).transpose()?;
+        let anchors = options.anchors.iter().cloned().map(Anchor::new).collect();
         let passing = tokio::sync::Mutex::new(());
-        let inner = Inner { store, keys, clock, random, options, journal, anchor, passing };
+        let inner = Inner { store, keys, clock, random, options, journal, anchors, passing };
         let audit = Self { inner: Arc::new(inner) };
         audit.ingest().await?;
         audit.complete_unknown().await?;
-        audit.check_anchor().await?;
+        audit.read_anchors().await;
         Ok(audit)
     }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_crypto::{Key, Random};
-use sealpost_model::{AccountId, Actor, BlobId, Client, Id, ManualClock, PersonId, Protocol, TenantId, Time};
+use sealpost_model::{AccountId, Actor, AuditId, BlobId, Client, Clock as _, Id, ManualClock, PersonId, Protocol, TenantId, Time};
 use sealpost_policy::{Role, Roles};
 use sealpost_store::keys::{Keys, Master};
 use sealpost_store::ring::Ring;
 use sealpost_store::{Scope, Store, params, sql};
 
 use crate::*;
+
+mod independent;
 
 sql! {
     FLIP_REASON = "UPDATE audit SET reason = 'owner' WHERE id = ?1";
@@ -122,10 +124,16 @@ impl World {
     }
 
     async fn verify_with(&self, anchor: Option<PathBuf>) -> Report {
+        let mut anchors = Vec::new();
+        if let Some(path) = anchor {
+            let text = anchor_text(&FileWitness::new(path)).await.expect("can be read");
+            anchors.push(AnchorText { name: "file".into(), ..text });
+        }
         let what = Verify {
             store: &self.store,
             keys: &self.keys,
-            anchor: anchor.as_deref(),
+            anchors: &anchors,
+            now: Some(self.clock.now()),
             cited: None,
             coverage: &[],
         };
@@ -152,8 +160,29 @@ impl World {
     }
 }
 
+async fn restore(world: World) -> (World, Vec<Gap>) {
+    let World { folder, clock, store, keys, audit } = world;
+    drop(audit);
+    let options = Options {
+        anchors: vec![Arc::new(FileWitness::new(folder.path().join("anchor")))],
+        server: "mail.clinic.test".into(),
+        restoring: true,
+        ..Options::default()
+    };
+    let audit = Audit::new(store.clone(), keys.clone(), clock.clone(), Random::system(), options)
+        .await
+        .expect("starts");
+    let what = Restored { backup: "sunday".into(), newest: Vec::new() };
+    let gaps = audit.restored(&Caller::SYSTEM, &what).await.expect("goes on");
+    (World { folder, clock, store, keys, audit }, gaps)
+}
+
 async fn start(store: &Store, keys: &Keys, clock: &Arc<ManualClock>, anchor: PathBuf) -> Audit {
-    let options = Options { anchor: Some(anchor), server: "mail.clinic.test".into(), durable_reads: false };
+    let options = Options {
+        anchors: vec![Arc::new(FileWitness::new(anchor))],
+        server: "mail.clinic.test".into(),
+        ..Options::default()
+    };
     Audit::new(store.clone(), keys.clone(), clock.clone(), Random::system(), options).await.expect("starts")
 }
 
@@ -287,7 +316,7 @@ async fn without_its_tree_a_log_is_not_sound() {
     world.write(5).await;
     world.attack(|tx| tx.execute(&DROP_TREE, params![tenant()]).map(drop));
     let findings = world.findings().await;
-    assert_eq!(findings, [Finding::TreeMissing, Finding::Rollback { here: 0, anchored: 5 }]);
+    assert_eq!(findings, [Finding::TreeMissing, Finding::Rollback { anchor: "file".into(), here: 0, anchored: 5 }]);
 }
 
 /// What the log was after some entries: enough to put it back so.
@@ -324,7 +353,7 @@ async fn a_cut_tail_is_named_by_the_anchor_and_by_nothing_else() {
     assert!(without.is_sound(), "a perfect older copy can't be told apart: {without}");
     let report = world.verify().await;
     assert_eq!(report.anchor, AnchorState::Conflicts);
-    assert_eq!(log_of(&report, tenant()).findings, [Finding::Rollback { here: 20, anchored: 35 }]);
+    assert_eq!(log_of(&report, tenant()).findings, [Finding::Rollback { anchor: "file".into(), here: 20, anchored: 35 }]);
     assert!(report.to_string().contains("from position 20 on"), "{report}");
 }
 
@@ -337,10 +366,147 @@ async fn an_older_copy_stays_named_however_long_it_goes_on() {
     put_back(&world, before);
     let world = world.restart().await;
     world.write(30).await;
-    assert_eq!(world.findings().await, [Finding::OtherHistory { anchored: 25 }]);
+    assert_eq!(world.findings().await, [Finding::OtherHistory { anchor: "file".into(), anchored: 25 }]);
     let world = world.restart().await;
     world.write(30).await;
-    assert_eq!(world.findings().await, [Finding::OtherHistory { anchored: 25 }]);
+    assert_eq!(world.findings().await, [Finding::OtherHistory { anchor: "file".into(), anchored: 25 }]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_is_the_one_break_that_is_accepted_and_it_is_told() {
+    let world = World::new().await;
+    world.write(20).await;
+    let before = remember(&world);
+    world.write(5).await;
+    let between = std::fs::read_to_string(world.anchor()).expect("reads");
+    world.write(10).await;
+    put_back(&world, before);
+    let (world, gaps) = restore(world).await;
+    let gap = gaps.iter().find(|g| g.tenant == tenant()).expect("this log, too");
+    assert_eq!((gap.from, gap.newest), (20, Some(35)));
+    let world = {
+        world.write(30).await;
+        world.restart().await
+    };
+    world.write(3).await;
+    let report = world.verify().await;
+    assert!(report.is_sound(), "{report}");
+    assert_eq!(report.anchor, AnchorState::Agrees);
+    assert!(report.verdict().contains("but for what a restore left out"), "{report}");
+    let log = log_of(&report, tenant());
+    assert_eq!(log.size, 54);
+    assert_eq!((log.lost[0].position, log.lost[0].from, &log.lost[0].lost[..]), (20, 20, &[35][..]));
+    assert!(report.to_string().contains("went on from 20 entries; 15 that were known are lost"), "{report}");
+    let text = std::fs::read_to_string(world.anchor()).expect("reads");
+    assert!(text.contains("sealpost-anchor-lost-1 500 ") && text.contains("\n35\n"), "{text}");
+    assert!(text.contains("\n54\n"), "the anchor goes on: {text}");
+
+    // Another checkpoint of the lost part, which the entry does not cite, is a fork.
+    std::fs::write(world.anchor(), between).expect("writes");
+    assert_eq!(
+        world.findings().await,
+        [Finding::OtherHistory { anchor: "file".into(), anchored: 25 }]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_entry_that_does_not_say_where_it_came_from_accepts_nothing() {
+    let world = World::new().await;
+    world.write(20).await;
+    let before = remember(&world);
+    world.write(15).await;
+    let newest = crate::anchor::parse(&std::fs::read_to_string(world.anchor()).expect("reads"))
+        .and_then(|k| k[&TENANT].current.clone())
+        .expect("is anchored")
+        .signed;
+    put_back(&world, before);
+    // Somebody with the keys, but with another beginning than the true one.
+    let mut draft = world.draft(Verb::Restored);
+    draft.reason = format!("from 19 {} lost 35 {}", newest.root, newest.root).into();
+    world.audit.record(draft).await.expect("writes");
+    world.audit.pass().await.expect("sequences");
+    let findings = world.findings().await;
+    assert!(matches!(findings[0], Finding::RestoredWrong { position: 20, .. }), "{findings:?}");
+    assert!(findings.contains(&Finding::Rollback { anchor: "file".into(), here: 21, anchored: 35 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_stood_still_is_named() {
+    let world = World::new().await;
+    world.audit.started().await.expect("writes");
+    let beat = async |minutes: u64| {
+        world.clock.advance(Duration::from_secs(60 * minutes));
+        world.audit.sign_of_life(Verb::Heartbeat).await.expect("writes");
+        world.audit.pass().await.expect("sequences");
+        log_of(&world.verify().await, instance()).silences.clone()
+    };
+    for _ in 0..3 {
+        assert_eq!(beat(10).await, []);
+    }
+    let silences = beat(45).await;
+    assert!(
+        matches!(silences[..], [Silence { position: 3, before: Some(_), restarted: false, .. }]),
+        "{silences:?}"
+    );
+    world.clock.advance(Duration::from_secs(60 * 30));
+    let silences = log_of(&world.verify().await, instance()).silences.clone();
+    assert!(matches!(silences[..], [_, Silence { before: None, .. }]), "{silences:?}");
+    // Ended without a word, started again: told as that.
+    world.audit.started().await.expect("writes");
+    world.audit.stopped().await.expect("writes");
+    world.audit.pass().await.expect("sequences");
+    world.clock.advance(Duration::from_secs(3600 * 30));
+    let report = world.verify().await;
+    let silences = &log_of(&report, instance()).silences;
+    assert!(matches!(silences[..], [_, Silence { restarted: true, .. }]), "stopped is no silence: {silences:?}");
+    assert!(report.is_sound() && report.to_string().contains("without a stop entry"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_anchor_that_fails_keeps_nobody_waiting() {
+    struct Broken;
+    impl Witness for Broken {
+        fn name(&self) -> String {
+            "https://witness.test/".into()
+        }
+        fn read(&self) -> Answer<'_, Option<String>> {
+            Box::pin(async { Err("it refused the connection".into()) })
+        }
+        fn write<'a>(&'a self, _: &'a str) -> Answer<'a, ()> {
+            Box::pin(async { Err("it refused the connection".into()) })
+        }
+        fn is_quick(&self) -> bool {
+            true
+        }
+    }
+    let world = World::new().await;
+    let World { folder, clock, store, keys, audit } = world;
+    drop(audit);
+    let file: Arc<dyn Witness> = Arc::new(FileWitness::new(folder.path().join("anchor")));
+    let options = Options { anchors: vec![Arc::new(Broken), file], ..Options::default() };
+    let audit = Audit::new(store.clone(), keys.clone(), clock.clone(), Random::system(), options)
+        .await
+        .expect("starts");
+    let world = World { folder, clock, store, keys, audit };
+    world.write(4).await;
+    assert!(std::fs::read_to_string(world.anchor()).expect("is there").contains("\n4\n"));
+    let states = anchor_statuses(&world.store).await.expect("reads");
+    assert_eq!(states.len(), 2);
+    assert!(states[0].failing.is_none() && states[0].written.is_some(), "{states:?}");
+    assert!(states[1].failing.as_ref().is_some_and(|(_, why)| why.contains("refused")), "{states:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anchor_that_was_changed_is_kept_as_it_is() {
+    let world = World::new().await;
+    world.write(4).await;
+    let text = std::fs::read_to_string(world.anchor()).expect("reads").replace("\n4\n", "\n5\n");
+    std::fs::write(world.anchor(), &text).expect("writes");
+    world.write(4).await;
+    assert_eq!(std::fs::read_to_string(world.anchor()).expect("reads"), text, "evidence");
+    let report = world.verify().await;
+    assert!(!report.is_sound() && report.to_string().contains("anchor file: WRONG"), "{report}");
+    assert!(anchor_statuses(&world.store).await.expect("reads")[0].failing.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -567,7 +733,8 @@ async fn what_accept_entries_cite_is_looked_at() {
     let what = Verify {
         store: &world.store,
         keys: &world.keys,
-        anchor: None,
+        anchors: &[],
+        now: None,
         cited: Some(&mut cited),
         coverage: &coverage,
     };

@@ -155,6 +155,10 @@ verbs! {
     Export = 115 "export";
     /// The log was verified.
     Verify = 116 "verify";
+    /// The server was there, and wrote into its log.
+    Heartbeat = 117 "heartbeat";
+    /// A proof was made for somebody.
+    Prove = 118 "prove";
 
     /// A row of the log was not what had been written.
     Tampered = 120 "tampered";

@@ -4,19 +4,23 @@
 //! is said, and no fault.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealpost_model::{Id, TenantId, Time};
 use sealpost_store::keys::{Keys, TenantKeys};
 use sealpost_store::{Sql, Store, params};
 use tlog_tiles::{HASH_SIZE, Hash, Tile};
 
-use crate::anchor::{self, Anchored};
+use crate::anchor::{self, Anchored, Known, Witness};
 use crate::entry::Placed;
-use crate::report::{AnchorState, Coverage, Finding, Report, Standing, TenantReport};
+use crate::report::{
+    AnchorReport, AnchorState, Coverage, Finding, LostPart, Report, Standing, TenantReport,
+};
+use crate::restored::{self, Break};
 use crate::sequence::{TreeRow, authentic, tree_row};
 use crate::tree::{Frontier, TileRow, WIDTH};
+use crate::heartbeat::Pulse;
 use crate::{Audit, COVERAGE, Entry, Error, Object, Outcome, Verb, checkpoint, object, schema, tree};
 
 /// Says how things stand that accept entries cite: the same number of answers, in the same order. Archive and store own
@@ -29,30 +33,53 @@ pub struct Verify<'a> {
     pub store: &'a Store,
     /// Its keys.
     pub keys: &'a Keys,
-    /// The anchor file, if there is one.
-    pub anchor: Option<&'a Path>,
+    /// What each anchor holds: [`anchor_text`] asks one.
+    pub anchors: &'a [AnchorText],
+    /// What the time is, to tell whether the log stands still; without it the end of the log is not looked at so.
+    pub now: Option<Time>,
     /// How cited things stand; without it they are not looked at.
     pub cited: Option<&'a mut Cited<'a>>,
     /// What covers the tables of other crates, for the report.
     pub coverage: &'a [Coverage],
 }
 
+/// What an anchor was found to hold.
+#[derive(Clone, Debug)]
+pub struct AnchorText {
+    /// Its name.
+    pub name: String,
+    /// Its text, `None` when it holds nothing yet; or why it can't be asked.
+    pub text: Result<Option<String>, String>,
+}
+
+/// Asks an anchor; `None` when it is one that can't be read back.
+pub async fn anchor_text(witness: &dyn Witness) -> Option<AnchorText> {
+    if !witness.can_be_read() {
+        return None;
+    }
+    Some(AnchorText { name: witness.name(), text: witness.read().await })
+}
+
 /// Verifies every log.
 ///
 /// # Errors
-/// Only what keeps it from looking: the store's errors, an anchor file that can't be read. What it finds is in the
-/// report.
+/// Only what keeps it from looking: the store's errors. What it finds is in the report.
 pub async fn verify(mut what: Verify<'_>) -> Result<Report, Error> {
-    let known = what.anchor.map(anchor::read).transpose()?.flatten();
-    let mut tenants: BTreeSet<i64> = known.iter().flat_map(|k| k.keys().copied()).collect();
+    let (anchors, known) = read_anchors(what.anchors);
+    let mut tenants: BTreeSet<i64> = known.iter().flat_map(|(_, k)| k.keys().copied()).collect();
     for list in [&schema::TENANTS, &schema::TREES] {
         tenants.extend(all_tenants(what.store, list)?);
     }
-    let mut report = Report { coverage: COVERAGE.to_vec(), ..Report::default() };
+    let mut report = Report { coverage: COVERAGE.to_vec(), anchors, ..Report::default() };
     report.coverage.extend_from_slice(what.coverage);
     for tenant in tenants {
         let tenant = TenantId::from_raw(tenant);
-        let anchored = known.as_ref().and_then(|k| k.get(&tenant.raw()));
+        let of = |(name, known): &(String, Known)| {
+            let chain = known.get(&tenant.raw()).cloned().unwrap_or_default();
+            let all = chain.lost.into_iter().chain(chain.current);
+            all.map(|a| (name.clone(), a)).collect::<Vec<_>>()
+        };
+        let anchored: Vec<_> = known.iter().flat_map(of).collect();
         let keys = match what.keys.tenant(tenant).await {
             Ok(keys) => keys,
             Err(error) => {
@@ -62,12 +89,12 @@ pub async fn verify(mut what: Verify<'_>) -> Result<Report, Error> {
                 continue;
             }
         };
-        let log = Log { store: what.store, keys, tenant, anchored };
+        let log = Log { store: what.store, keys, tenant, anchored, now: what.now };
         report.tenants.push(log.verify(what.cited.as_deref_mut())?);
     }
-    report.anchor = match known {
-        None => AnchorState::None,
-        Some(_) => {
+    report.anchor = match report.anchors.iter().any(|a| a.held == Ok(true)) {
+        false => AnchorState::None,
+        true => {
             let conflict = report
                 .tenants
                 .iter()
@@ -77,6 +104,27 @@ pub async fn verify(mut what: Verify<'_>) -> Result<Report, Error> {
         }
     };
     Ok(report)
+}
+
+/// What the anchors hold, each for the report and, if it could be read, as data.
+fn read_anchors(texts: &[AnchorText]) -> (Vec<AnchorReport>, Vec<(String, Known)>) {
+    let (mut reports, mut all) = (Vec::new(), Vec::new());
+    for AnchorText { name, text } in texts {
+        let (held, damaged) = match text {
+            Err(why) => (Err(why.clone()), false),
+            Ok(None) => (Ok(false), false),
+            Ok(Some(text)) => match anchor::parse(text) {
+                Some(known) => {
+                    let any = !known.is_empty();
+                    all.push((name.clone(), known));
+                    (Ok(any), false)
+                }
+                None => (Err(anchor::DAMAGED.to_owned()), true),
+            },
+        };
+        reports.push(AnchorReport { name: name.clone(), held, damaged });
+    }
+    (reports, all)
 }
 
 fn all_tenants(store: &Store, list: &'static Sql) -> Result<Vec<i64>, Error> {
@@ -95,7 +143,9 @@ struct Log<'a> {
     store: &'a Store,
     keys: Arc<TenantKeys>,
     tenant: TenantId,
-    anchored: Option<&'a Anchored>,
+    /// Each checkpoint that an anchor knows, with the anchor's name.
+    anchored: Vec<(String, Anchored)>,
+    now: Option<Time>,
 }
 
 /// A walk over the tree, left to right.
@@ -114,14 +164,18 @@ struct Walk {
     /// Completions whose opening has not come yet: of two that wait together, either may come first.
     early: BTreeSet<i64>,
     newest: Option<Time>,
+    /// Signs of life.
+    pulse: Pulse,
+    /// What `restored` entries say.
+    breaks: Vec<(LostPart, Break)>,
 }
 
 /// One of the two trees.
 #[derive(Default)]
 struct Lane {
     frontier: Frontier,
-    /// The root at the anchor's size.
-    at_anchor: Option<Hash>,
+    /// The roots at the anchors' sizes.
+    at: HashMap<u64, Hash>,
     /// The hashes of the tile under way.
     tile: Vec<u8>,
     /// The tiles of the levels above, as those of level 0 give them.
@@ -144,8 +198,9 @@ impl Log<'_> {
             if placed > 0 {
                 report.find(Finding::TreeMissing);
             }
-            if let Some(anchored) = self.anchored {
-                report.find(Finding::Rollback { here: 0, anchored: anchored.signed.size });
+            for (anchor, anchored) in &self.anchored {
+                let anchor = anchor.clone();
+                report.find(Finding::Rollback { anchor, here: 0, anchored: anchored.signed.size });
             }
             return Ok(report);
         };
@@ -159,12 +214,16 @@ impl Log<'_> {
         if let Some(lane) = self.signature(&row, &walk, &mut report) {
             self.levels_above(&row, lane, &mut report)?;
         }
-        self.anchor(&row, &walk, &mut report);
+        self.breaks(&mut walk, &mut report)?;
+        self.anchors(&row, &walk, &mut report);
         self.extra_rows(&row, placed, &mut report)?;
         let pending = self.pending_rows(&mut report)?;
         self.open_acts(&walk, &pending, &mut report)?;
         report.root = walk.stored.frontier.root().to_string();
         report.newest = walk.newest;
+        if tenant == crate::instance() {
+            report.silences = walk.pulse.end(self.now, report.pending > 0);
+        }
         Ok(report)
     }
 
@@ -227,9 +286,9 @@ impl Log<'_> {
                     }
                 }
             }
-            if self.anchored.is_some_and(|a| a.signed.size == position + 1) {
+            if self.anchored.iter().any(|(_, a)| a.signed.size == position + 1) {
                 for lane in [&mut walk.stored, &mut walk.rows] {
-                    lane.at_anchor = Some(lane.frontier.root());
+                    lane.at.insert(position + 1, lane.frontier.root());
                 }
             }
         }
@@ -250,8 +309,13 @@ impl Log<'_> {
     ) -> Result<(), Error> {
         let entry = &placed.entry;
         walk.newest = walk.newest.max(Some(entry.time()));
+        walk.pulse.beat(position, entry);
         if !authentic(&self.keys, entry) {
             report.find(Finding::RowForged { position: Some(position), id: entry.id });
+        } else if let Some((_, said)) = restored::of(placed) {
+            let lost = said.lost.iter().map(|(size, _)| *size).collect();
+            let part = LostPart { position, id: entry.id, at: entry.time(), from: said.from.0, lost };
+            walk.breaks.push((part, said));
         }
         if entry.outcome == Outcome::Open as i64 && !walk.early.remove(&entry.id) {
             walk.open.insert(entry.id, position);
@@ -325,17 +389,44 @@ impl Log<'_> {
         truth
     }
 
-    fn anchor(&self, row: &TreeRow, walk: &Walk, report: &mut TenantReport) {
-        let Some(anchored) = self.anchored else { return };
-        let size = anchored.signed.size;
+    /// What a `restored` entry says it came from is true, or it is named and accepts nothing.
+    fn breaks(&self, walk: &mut Walk, report: &mut TenantReport) -> Result<(), Error> {
+        let tenant = self.tenant;
+        for (part, said) in std::mem::take(&mut walk.breaks) {
+            let (size, root) = said.from;
+            let true_root = self.store.read_blocking(move |tx| {
+                Ok::<_, sealpost_store::Error>(crate::proof::root_at(tx, tenant, size))
+            })?;
+            if size <= part.position && (walk.broken || true_root == Some(root)) {
+                report.lost.push(part.clone());
+                walk.breaks.push((part, said));
+            } else {
+                report.find(Finding::RestoredWrong { position: part.position, id: part.id });
+            }
+        }
+        Ok(())
+    }
+
+    fn anchors(&self, row: &TreeRow, walk: &Walk, report: &mut TenantReport) {
         let public = Audit::signer(&self.keys).public();
-        let root = Some(anchored.signed.root);
-        if size > row.size {
-            report.find(Finding::Rollback { here: row.size, anchored: size });
-        } else if !walk.broken && walk.stored.at_anchor != root && walk.rows.at_anchor != root
-            || checkpoint::parse_verifier(&anchored.verifier) != Some(public)
-        {
-            report.find(Finding::OtherHistory { anchored: size });
+        for (anchor, anchored) in &self.anchored {
+            let (size, root) = (anchored.signed.size, anchored.signed.root);
+            let ours = checkpoint::parse_verifier(&anchored.verifier) == Some(public);
+            let here = |lane: &Lane| lane.at.get(&size) == Some(&root);
+            let contained = walk.broken || here(&walk.stored) || here(&walk.rows);
+            if ours && size <= row.size && contained {
+                continue;
+            }
+            // The one break there may be: a restore said that exactly this was lost.
+            if ours && walk.breaks.iter().any(|(_, said)| said.lost.contains(&(size, root))) {
+                continue;
+            }
+            let anchor = anchor.clone();
+            if size > row.size {
+                report.find(Finding::Rollback { anchor, here: row.size, anchored: size });
+            } else {
+                report.find(Finding::OtherHistory { anchor, anchored: size });
+            }
         }
     }
 
@@ -379,6 +470,8 @@ impl Log<'_> {
             tx.rows(&schema::PENDING, params![tenant, 1000_i64], Placed::try_read)
         })?;
         let mut closes = BTreeSet::new();
+        let oldest = rows.iter().flatten().map(|p| p.entry.time()).min();
+        report.waiting = oldest.filter(|at| self.now.is_some_and(|now| at.plus(LATE) < now));
         for row in rows {
             match row {
                 Ok(Placed { entry, .. }) if authentic(&self.keys, &entry) => {
@@ -457,6 +550,9 @@ impl TenantReport {
             pending: 0,
             open: 0,
             retired: 0,
+            lost: Vec::new(),
+            silences: Vec::new(),
+            waiting: None,
             findings: Vec::new(),
             more: 0,
         }
@@ -478,3 +574,5 @@ fn hash(bytes: &[u8]) -> Hash {
 }
 
 const MOST: usize = 1000;
+/// The sequencer is at most a second late.
+const LATE: Duration = Duration::from_secs(60);

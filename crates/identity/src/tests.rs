@@ -567,7 +567,8 @@ async fn what_was_done_is_in_the_log_and_the_log_verifies() {
     let what = sealpost_audit::Verify {
         store: &world.store,
         keys: &world.keys,
-        anchor: None,
+        anchors: &[],
+        now: None,
         cited: None,
         coverage: COVERAGE,
     };

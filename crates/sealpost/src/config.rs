@@ -132,12 +132,83 @@ pub struct Keys {
     pub ring: PathBuf,
 }
 
-/// The log's anchor.
+/// The log's anchors, and how reads are kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
-    /// A file outside the data folder to which the newest checkpoint is also written.
-    pub anchor: Option<PathBuf>,
+    /// Places outside the data folder to which the newest checkpoints are also written: one or a list.
+    pub anchor: Anchors,
+    /// A file with the token that an anchor over HTTPS wants.
+    pub anchor_token: Option<PathBuf>,
+    /// `grouped` or `durable`.
+    pub reads: Reads,
+    /// Minutes between two heartbeats.
+    pub heartbeat: Option<u64>,
+}
+
+/// How long a reading waits for its entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// Until the kernel has it; the disk has it within 50 ms.
+    #[default]
+    Grouped,
+    /// Until the disk has it.
+    Durable,
+}
+
+/// One place or several, as they stand in the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Anchors {
+    /// `anchor = "/mnt/witness/sealpost.anchor"`
+    One(String),
+    /// `anchor = ["/mnt/witness/sealpost.anchor", "https://witness.example.org/sealpost"]`
+    Some(Vec<String>),
+}
+
+impl Default for Anchors {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
+/// A place for checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnchorAt {
+    /// A file.
+    File(PathBuf),
+    /// Another host, `https://...`.
+    Https(String),
+    /// A witness who gets a mail a day, `mailto:...`.
+    Mail(sealpost_model::Address),
+}
+
+impl Audit {
+    /// The anchors, parsed. [`Config::load`] has seen that they can be.
+    pub fn anchors(&self, base: &Path) -> anyhow::Result<Vec<AnchorAt>> {
+        let all = match &self.anchor {
+            Anchors::One(one) => std::slice::from_ref(one),
+            Anchors::Some(all) => all,
+        };
+        all.iter().map(|text| AnchorAt::parse(text, base)).collect()
+    }
+}
+
+impl AnchorAt {
+    fn parse(text: &str, base: &Path) -> anyhow::Result<Self> {
+        if text.starts_with("https://") {
+            return Ok(Self::Https(text.to_owned()));
+        }
+        if let Some(address) = text.strip_prefix("mailto:") {
+            let address = sealpost_model::Address::parse(address);
+            return Ok(Self::Mail(address.with_context(|| format!("[audit] anchor \"{text}\" names no address"))?));
+        }
+        if text.is_empty() || text.contains("://") {
+            bail!("[audit] anchor \"{text}\" is no place: write the path of a file, https://... or mailto:ADDRESS");
+        }
+        Ok(Self::File(base.join(text)))
+    }
 }
 
 /// Name servers.
@@ -237,7 +308,7 @@ impl Config {
         for path in [&mut server.data, &mut tls.certificate, &mut tls.key, &mut keys.ring]
             .into_iter()
             .chain(&mut server.control_socket)
-            .chain(&mut audit.anchor)
+            .chain(&mut audit.anchor_token)
             .chain(&mut outbound.extra_ca)
         {
             *path = base.join(&path);
@@ -268,8 +339,13 @@ impl Config {
             Ok(())
         };
         outside("[keys] ring", &self.keys.ring)?;
-        if let Some(anchor) = &self.audit.anchor {
-            outside("[audit] anchor", anchor)?;
+        for anchor in self.anchors()? {
+            if let AnchorAt::File(path) = &anchor {
+                outside("[audit] anchor", path)?;
+            }
+        }
+        if self.audit.heartbeat.is_some_and(|m| !(1..=60).contains(&m)) {
+            bail!("[audit] heartbeat must be between 1 and 60 minutes");
         }
         Ok(())
     }
@@ -305,6 +381,20 @@ impl Config {
     pub fn hosts(&self) -> anyhow::Result<sealpost_web::Hosts> {
         let Web { mail, portal } = &self.web;
         Ok(sealpost_web::Hosts::new(&self.server.public_url, mail.as_deref(), portal.as_deref())?)
+    }
+
+    /// Where checkpoints also go.
+    ///
+    /// # Errors
+    /// When one of them is no place.
+    pub fn anchors(&self) -> anyhow::Result<Vec<AnchorAt>> {
+        self.audit.anchors(self.file.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// The anchors that are files.
+    pub fn anchor_files(&self) -> Vec<PathBuf> {
+        let file = |a| if let AnchorAt::File(path) = a { Some(path) } else { None };
+        self.anchors().unwrap_or_default().into_iter().filter_map(file).collect()
     }
 
     /// The control socket.
@@ -383,9 +473,17 @@ master = "file:/etc/sealpost/master.key"
 ring = "/var/lib/sealpost-ring"
 
 [audit]
-# The newest checkpoint of the log is also written here. Put it on another host's disk: it proves that the log was not
-# cut or put back.
-#anchor = "/mnt/witness/sealpost.anchor"
+# The newest checkpoints of the log are also written here, best on another host's disk: they prove that the log was not
+# cut or put back. One place or a list of: the path of a file, https://HOST/PATH (POST keeps a text, GET gives it back),
+# mailto:ADDRESS (a mail a day). A checkpoint holds no health information.
+#anchor = ["/mnt/witness/sealpost.anchor"]
+# A file with the token that a host over HTTPS wants (Authorization: Bearer).
+#anchor_token = "/etc/sealpost/anchor.token"
+# A reading of content waits until its entry is with the kernel ("grouped": a power cut may lose the readings of the last
+# 50 ms) or on the disk ("durable").
+reads = "grouped"
+# Minutes between two heartbeats, which show that the log did not stand still.
+heartbeat = 10
 
 [dns]
 # Name servers as address:port; by default the system's.

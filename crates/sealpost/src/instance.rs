@@ -123,7 +123,7 @@ impl Instance {
     /// The services over an opened store.
     pub async fn start(config: &Config, opened: Opened) -> Result<Self> {
         let Opened { store, keys, clock, random } = opened;
-        if let Some(anchor) = &config.audit.anchor {
+        for anchor in config.anchor_files() {
             make_folder(anchor.parent().unwrap_or(Path::new(".")))?;
         }
         let audit = Audit::new(
@@ -132,9 +132,11 @@ impl Instance {
             Arc::clone(&clock),
             random.clone(),
             sealpost_audit::Options {
-                anchor: config.audit.anchor.clone(),
+                anchors: crate::anchor::witnesses(config)?,
                 server: config.server.hostname.clone(),
-                durable_reads: false,
+                durable_reads: config.audit.reads == crate::config::Reads::Durable,
+                heartbeat: std::time::Duration::from_secs(config.audit.heartbeat.unwrap_or(0) * 60),
+                restoring: false,
             },
         )
         .await?;

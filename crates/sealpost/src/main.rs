@@ -1,5 +1,6 @@
 //! Sealpost: self-hosted secure mail for organisations that hold health information.
 
+mod anchor;
 mod check;
 mod config;
 mod control;

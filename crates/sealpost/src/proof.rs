@@ -113,7 +113,8 @@ async fn log(config: &Config, opened: &Opened) -> Result<sealpost_audit::Report>
     Ok(sealpost_audit::verify(Verify {
         store: &opened.store,
         keys: &opened.keys,
-        anchor: config.audit.anchor.as_deref(),
+        anchors: &crate::anchor::texts(config).await?,
+        now: Some(opened.clock.now()),
         cited: Some(&mut cited),
         coverage: &coverage,
     })
