@@ -1,7 +1,7 @@
 //! Signs of life in the instance's log: start, stop, and a heartbeat in between (S58).
 //!
 //! A log that nobody can change may still be made to stand still: the server is stopped for an hour, or its log is. So
-//! one node of all writes a heartbeat each ten minutes into the log of [`crate::instance`], whether anything happens or not,
+//! one node of all writes a heartbeat every ten minutes into the log of [`crate::instance`], whether anything happens or not,
 //! and each node its start and its stop. A time without a sign of life that is longer than two heartbeats and a minute,
 //! without a stop before it, is named by `verify` and `check`. The tenants' own logs get none: an entry of theirs that waits is seen as
 //! waiting, and what was never written leaves no trace in any log.

@@ -202,7 +202,8 @@ impl Proof {
         if head.next() != Some(PROOF) {
             return Err(Unproved::Form);
         }
-        let leaf = head.next().and_then(|l| l.strip_prefix("extra ")).and_then(decode).ok_or(Unproved::Form)?;
+        let leaf =
+            head.next().and_then(|l| l.strip_prefix("extra ")).and_then(decode).ok_or(Unproved::Form)?;
         let position = head.next().and_then(|l| l.strip_prefix("index ")).and_then(decimal);
         let path = head.map(hash).collect::<Option<_>>().ok_or(Unproved::Form)?;
         let position = position.ok_or(Unproved::Form)?;
@@ -233,7 +234,8 @@ impl Consistency {
     pub fn from_text(text: &str) -> Result<Self, Unproved> {
         let (head, checkpoint) = text.split_once("\n\n").ok_or(Unproved::Form)?;
         let mut head = head.split('\n');
-        let from = head.next().and_then(|l| l.strip_prefix("old ")).and_then(decimal).ok_or(Unproved::Form)?;
+        let from =
+            head.next().and_then(|l| l.strip_prefix("old ")).and_then(decimal).ok_or(Unproved::Form)?;
         let path = head.map(hash).collect::<Option<_>>().ok_or(Unproved::Form)?;
         Ok(Self { from, root: [0; 32], path, checkpoint: checkpoint.into() })
     }

@@ -268,7 +268,11 @@ impl fmt::Display for Report {
                 }
             }
             if let Some(since) = t.waiting {
-                writeln!(f, "  LOOK: entries wait since {}, so that the sequencer stands still", since.rfc3339())?;
+                writeln!(
+                    f,
+                    "  LOOK: entries wait since {}, so that the sequencer stands still",
+                    since.rfc3339()
+                )?;
             }
             for lost in &t.lost {
                 writeln!(f, "  LOOK: {lost}")?;
@@ -304,7 +308,11 @@ impl fmt::Display for Report {
 impl fmt::Display for LostPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { position, id, at, from, lost } = self;
-        write!(f, "a restore on {}, audit entry {id} at position {position}, went on from {from} entries", at.rfc3339())?;
+        write!(
+            f,
+            "a restore on {}, audit entry {id} at position {position}, went on from {from} entries",
+            at.rfc3339()
+        )?;
         match lost.last() {
             Some(newest) if newest > from => write!(f, "; {} that were known are lost", newest - from),
             Some(_) => write!(f, "; another history was known"),
@@ -325,7 +333,12 @@ impl fmt::Display for Silence {
                 before.rfc3339()
             ),
             (Some(before), false) => {
-                write!(f, "the log stood still from {} to {}, and nobody had stopped the server", after.rfc3339(), before.rfc3339())
+                write!(
+                    f,
+                    "the log stood still from {} to {}, and nobody had stopped the server",
+                    after.rfc3339(),
+                    before.rfc3339()
+                )
             }
             (None, _) => write!(f, "there is no sign of life since {}, and no stop entry", after.rfc3339()),
         }

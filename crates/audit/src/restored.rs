@@ -128,13 +128,12 @@ pub(crate) async fn is_cited(audit: &Audit, tenant: TenantId, size: u64, root: H
     let rows = audit
         .inner
         .store
-        .read(move |tx| {
-            tx.rows(&schema::OF_VERB, params![tenant, Verb::Restored as i64], Placed::try_read)
-        })
+        .read(move |tx| tx.rows(&schema::OF_VERB, params![tenant, Verb::Restored as i64], Placed::try_read))
         .await?;
-    Ok(rows.into_iter().flatten().any(|p| {
-        authentic(&keys, &p.entry) && of(&p).is_some_and(|(_, b)| b.lost.contains(&(size, root)))
-    }))
+    Ok(rows
+        .into_iter()
+        .flatten()
+        .any(|p| authentic(&keys, &p.entry) && of(&p).is_some_and(|(_, b)| b.lost.contains(&(size, root)))))
 }
 
 /// The break that a row says, with its place, if it is a `restored` entry.
@@ -182,12 +181,21 @@ mod tests {
 
     #[test]
     fn print_and_parse() {
-        for lost in [Vec::new(), vec![(9, record_hash(b"a"))], vec![(9, record_hash(b"a")), (70, record_hash(b"b"))]] {
+        for lost in
+            [Vec::new(), vec![(9, record_hash(b"a"))], vec![(9, record_hash(b"a")), (70, record_hash(b"b"))]]
+        {
             let b = Break { from: (5, record_hash(b"x")), lost };
             assert_eq!(Break::parse(&b.print()), Some(b));
         }
         let good = Break { from: (5, record_hash(b"x")), lost: vec![(9, record_hash(b"a"))] }.print();
-        for bad in ["", "from", "from 5", &good[..good.len() - 1], &format!("{good} 7"), &good.replace("lost", "last")] {
+        for bad in [
+            "",
+            "from",
+            "from 5",
+            &good[..good.len() - 1],
+            &format!("{good} 7"),
+            &good.replace("lost", "last"),
+        ] {
             assert_eq!(Break::parse(bad), None, "{bad}");
         }
     }

@@ -64,7 +64,10 @@ pub const COVERAGE: &[Coverage] = &[
     Coverage { table: "audit", by: "Merkle tree: each row is a leaf; the newest second is not yet in it" },
     Coverage { table: "audit_tile", by: "Merkle tree: recomputed from the rows" },
     Coverage { table: "audit_tree", by: "signature (Ed25519); its rollback is seen by the anchor alone" },
-    Coverage { table: "audit_anchor", by: "nothing: it says how the anchors do; `verify` asks the anchors themselves" },
+    Coverage {
+        table: "audit_anchor",
+        by: "nothing: it says how the anchors do; `verify` asks the anchors themselves",
+    },
     Coverage { table: "audit_open", by: "Merkle tree: each opened entry needs its completion" },
 ];
 

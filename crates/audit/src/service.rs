@@ -31,7 +31,10 @@ pub struct Options {
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.anchors.iter().map(|a| a.name()).collect();
-        f.debug_struct("Options").field("anchors", &names).field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("anchors", &names)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_crypto::{Key, Random};
-use sealpost_model::{AccountId, Actor, AuditId, BlobId, Client, Clock as _, Id, ManualClock, PersonId, Protocol, TenantId, Time};
+use sealpost_model::{
+    AccountId, Actor, AuditId, BlobId, Client, Clock as _, Id, ManualClock, PersonId, Protocol, TenantId,
+    Time,
+};
 use sealpost_policy::{Role, Roles};
 use sealpost_store::keys::{Keys, Master};
 use sealpost_store::ring::Ring;
@@ -316,7 +319,10 @@ async fn without_its_tree_a_log_is_not_sound() {
     world.write(5).await;
     world.attack(|tx| tx.execute(&DROP_TREE, params![tenant()]).map(drop));
     let findings = world.findings().await;
-    assert_eq!(findings, [Finding::TreeMissing, Finding::Rollback { anchor: "file".into(), here: 0, anchored: 5 }]);
+    assert_eq!(
+        findings,
+        [Finding::TreeMissing, Finding::Rollback { anchor: "file".into(), here: 0, anchored: 5 }]
+    );
 }
 
 /// What the log was after some entries: enough to put it back so.
@@ -353,7 +359,10 @@ async fn a_cut_tail_is_named_by_the_anchor_and_by_nothing_else() {
     assert!(without.is_sound(), "a perfect older copy can't be told apart: {without}");
     let report = world.verify().await;
     assert_eq!(report.anchor, AnchorState::Conflicts);
-    assert_eq!(log_of(&report, tenant()).findings, [Finding::Rollback { anchor: "file".into(), here: 20, anchored: 35 }]);
+    assert_eq!(
+        log_of(&report, tenant()).findings,
+        [Finding::Rollback { anchor: "file".into(), here: 20, anchored: 35 }]
+    );
     assert!(report.to_string().contains("from position 20 on"), "{report}");
 }
 
@@ -403,10 +412,7 @@ async fn a_restore_is_the_one_break_that_is_accepted_and_it_is_told() {
 
     // Another checkpoint of the lost part, which the entry does not cite, is a fork.
     std::fs::write(world.anchor(), between).expect("writes");
-    assert_eq!(
-        world.findings().await,
-        [Finding::OtherHistory { anchor: "file".into(), anchored: 25 }]
-    );
+    assert_eq!(world.findings().await, [Finding::OtherHistory { anchor: "file".into(), anchored: 25 }]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -458,7 +464,10 @@ async fn a_log_that_stood_still_is_named() {
     world.clock.advance(Duration::from_secs(3600 * 30));
     let report = world.verify().await;
     let silences = &log_of(&report, instance()).silences;
-    assert!(matches!(silences[..], [_, Silence { restarted: true, .. }]), "stopped is no silence: {silences:?}");
+    assert!(
+        matches!(silences[..], [_, Silence { restarted: true, .. }]),
+        "stopped is no silence: {silences:?}"
+    );
     assert!(report.is_sound() && report.to_string().contains("without a stop entry"), "{report}");
 }
 

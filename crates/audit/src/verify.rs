@@ -14,13 +14,11 @@ use tlog_tiles::{HASH_SIZE, Hash, Tile};
 
 use crate::anchor::{self, Anchored, Known, Witness};
 use crate::entry::Placed;
-use crate::report::{
-    AnchorReport, AnchorState, Coverage, Finding, LostPart, Report, Standing, TenantReport,
-};
+use crate::heartbeat::Pulse;
+use crate::report::{AnchorReport, AnchorState, Coverage, Finding, LostPart, Report, Standing, TenantReport};
 use crate::restored::{self, Break};
 use crate::sequence::{TreeRow, authentic, tree_row};
 use crate::tree::{Frontier, TileRow, WIDTH};
-use crate::heartbeat::Pulse;
 use crate::{Audit, COVERAGE, Entry, Error, Object, Outcome, Verb, checkpoint, object, schema, tree};
 
 /// Says how things stand that accept entries cite: the same number of answers, in the same order. Archive and store own

@@ -202,10 +202,14 @@ impl AnchorAt {
         }
         if let Some(address) = text.strip_prefix("mailto:") {
             let address = sealpost_model::Address::parse(address);
-            return Ok(Self::Mail(address.with_context(|| format!("[audit] anchor \"{text}\" names no address"))?));
+            return Ok(Self::Mail(
+                address.with_context(|| format!("[audit] anchor \"{text}\" names no address"))?,
+            ));
         }
         if text.is_empty() || text.contains("://") {
-            bail!("[audit] anchor \"{text}\" is no place: write the path of a file, https://... or mailto:ADDRESS");
+            bail!(
+                "[audit] anchor \"{text}\" is no place: write the path of a file, https://... or mailto:ADDRESS"
+            );
         }
         Ok(Self::File(base.join(text)))
     }

@@ -119,6 +119,14 @@ impl Bound {
         let (audit, ending) = (instance.audit.clone(), stop.clone());
         // The sequencer outlives the sessions, so that their last entries reach the tree.
         let sequencer = tokio::spawn(async move { audit.run(async move { ending.deadline().await }).await });
+        let (log, store, ending) = (instance.audit.clone(), instance.store.clone(), stop.clone());
+        tasks.spawn(async move {
+            let watch = |_| {
+                let log = log.clone();
+                async move { log.keep_watch().await }
+            };
+            store.single("audit watch", async move { ending.stopping().await }, watch).await;
+        });
         let (delivery, ending) = (instance.delivery.clone(), stop.clone());
         tasks.spawn(async move {
             if let Err(error) = delivery.run(couriers, async move { ending.stopping().await }).await {
@@ -152,12 +160,16 @@ impl Bound {
                 }
             });
         }
+        instance.audit.started().await?;
         serve_doors(&mut tasks, &config, &instance, doors, &stop)?;
 
         signals.last(&reload).await;
         tracing::info!("stopping");
         stopper.stop();
         while tasks.join_next().await.is_some() {}
+        if let Err(error) = instance.audit.stopped().await {
+            tracing::error!(%error, "that the server stops could not be written into the log");
+        }
         stopper.now();
         if let Err(error) = sequencer.await {
             tracing::error!(%error, "the log's last entries are put into its tree at the next start");

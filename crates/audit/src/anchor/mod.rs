@@ -199,7 +199,10 @@ impl Audit {
             if !due {
                 continue;
             }
-            let done = async { self.read_anchor(anchor).await.and(self.write_anchor(anchor).await) };
+            let done = async {
+                self.read_anchor(anchor).await?;
+                self.write_anchor(anchor).await
+            };
             match tokio::time::timeout(PATIENCE, done).await {
                 Ok(Ok(())) => self.anchor_works(anchor).await,
                 Ok(Err(why)) => self.anchor_failed(anchor, why).await,
@@ -371,8 +374,7 @@ pub async fn anchor_statuses(store: &sealpost_store::Store) -> Result<Vec<Anchor
     Ok(store.read(read).await?)
 }
 
-pub(crate) const DAMAGED: &str =
-    "it holds something that is not an anchor's text or was changed; keep it, as evidence, and name another place";
+pub(crate) const DAMAGED: &str = "it holds something that is not an anchor's text or was changed; keep it, as evidence, and name another place";
 const PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);

@@ -1,7 +1,6 @@
-//! What is stored: the log with its anchor, and every row and body against what was written.
+//! What is stored: the log, and every row and body against what was written.
 
 use anyhow::Result;
-use sealpost_audit::AnchorState;
 
 use super::{Findings, Scene};
 use crate::instance::Opened;
@@ -12,22 +11,6 @@ const SMALL: u64 = 20_000;
 
 pub(super) async fn check(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -> Result<()> {
     let config = scene.config;
-    match &config.audit.anchor {
-        None => found.warn(
-            "anchor",
-            "no [audit] anchor is configured, so that a log that was cut or put back can't be told",
-            "name a file, best on another host's disk",
-        ),
-        Some(path) if !path.exists() => found.warn(
-            "anchor",
-            format!(
-                "{} is not there yet; the server writes it within a second of its first entry",
-                path.display()
-            ),
-            "if it was there before, somebody removed it: find out who",
-        ),
-        Some(_) => {}
-    }
     let bodies = sealpost_store::inspect::bodies(&opened.store, SMALL).await?;
     if bodies >= SMALL && !scene.deep {
         found.warn(
@@ -57,10 +40,8 @@ fn report(scene: &Scene<'_>, proof: &proof::Proof, bodies: u64, found: &mut Find
     }
     if log.is_sound() {
         found.ok("log", log.verdict());
-        if scene.config.audit.anchor.is_some() && log.anchor == AnchorState::Agrees {
-            found.ok("anchor", "the anchor agrees");
-        }
     }
+    super::anchor::log(scene, log, found);
     for fault in &proof.tables.faults {
         found.fail("content", fault.to_string(), "restore it from a backup");
     }

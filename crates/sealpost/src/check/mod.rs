@@ -6,6 +6,7 @@
 //! One file an area. A new area is a file with a function `check`, and one line in [`look`] (needs the configuration
 //! alone) or [`look_inside`] (needs the opened data).
 
+mod anchor;
 mod certificate;
 mod configuration;
 mod content;
@@ -64,6 +65,7 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
 
 /// The areas that look into the opened data.
 async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -> Result<()> {
+    anchor::check(scene, opened, found).await?;
     content::check(scene, opened, found).await
 }
 

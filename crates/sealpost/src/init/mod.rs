@@ -85,9 +85,12 @@ fn refuse_what_is_there(plan: &Plan) -> Result<()> {
     let config = &plan.config;
     let (data, ring, master) = (&config.server.data, &config.keys.ring, config.master_path()?);
     let is_empty = |folder: &Path| folder.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+    let anchors = config.anchor_files();
     let mut there: Vec<&Path> =
         [data.as_path(), ring.as_path()].into_iter().filter(|f| f.exists() && !is_empty(f)).collect();
-    there.extend([master.as_path()].into_iter().chain(config.audit.anchor.as_deref()).filter(|f| f.exists()));
+    there.extend(
+        [master.as_path()].into_iter().chain(anchors.iter().map(PathBuf::as_path)).filter(|f| f.exists()),
+    );
     there.extend(Some(plan.kit.as_path()).filter(|f| f.exists() && !is_empty(f)));
     if there.is_empty() {
         return Ok(());
@@ -105,7 +108,7 @@ async fn make(file: &Path, plan: &Plan, args: &Args, made: &mut Made) -> Result<
     for path in [&config.server.data, &config.keys.ring, &config.master_path()?, &pending, &plan.kit] {
         made.will(path)?;
     }
-    if let Some(anchor) = &config.audit.anchor {
+    for anchor in &config.anchor_files() {
         made.will(anchor)?;
     }
     make_folder(file.parent().unwrap_or(Path::new(".")))?;
@@ -119,7 +122,7 @@ async fn make(file: &Path, plan: &Plan, args: &Args, made: &mut Made) -> Result<
     if let Some(owner) = owner {
         owner.take(&config.server.data)?;
         owner.take(&config.keys.ring)?;
-        if let Some(folder) = config.audit.anchor.as_deref().and_then(Path::parent) {
+        for folder in config.anchor_files().iter().filter_map(|a| a.parent()) {
             owner.take(folder)?;
         }
         owner.may_read(&pending)?;

@@ -308,9 +308,9 @@ mod tests {
         let values = [("hostname", quoted("mx.a.example")), ("anchor", quoted("w\"x"))];
         let text = configuration(&values).expect("both are there");
         assert!(text.contains("\nhostname = \"mx.a.example\"\n") && text.contains("\nanchor = "));
-        assert!(text.contains("# The newest checkpoint of the log"));
+        assert!(text.contains("# The newest checkpoints of the log"));
         let config = Config::parse(&text, Path::new("/x/sealpost.toml")).expect("valid");
-        assert_eq!(config.audit.anchor.as_deref(), Some(Path::new("/x/w\"x")));
+        assert_eq!(config.anchor_files(), [Path::new("/x/w\"x")]);
     }
 
     #[test]
