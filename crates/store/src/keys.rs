@@ -22,6 +22,7 @@ mod inspect;
 mod labelled;
 mod master;
 pub mod recovery;
+pub mod rotate;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,7 @@ use crate::{ReadTx, Schema, Scope, Store, Tx, params, sql};
 
 pub use inspect::inspect;
 use labelled::Blinds;
-pub use master::{Fingerprint, Master, Purpose, Unopened};
+pub use master::{Fingerprint, Keeper, Master, NewMaster, Passphrase, Purpose, SHORTEST, Unopened};
 pub use tenant::{Root, TenantKeys};
 
 /// The tenant that stands for the instance itself: number 0.
@@ -76,6 +77,14 @@ pub enum Error {
     /// The master key is not the one that this data was made with.
     #[error("the master key does not open this data: give the one that belongs to it in `[keys] master`")]
     WrongMaster,
+    /// The master key can't be had from whoever keeps it.
+    #[error("the master key can't be used: {0}")]
+    Master(String),
+    /// A rotation of the master key is under way, or was cut short.
+    #[error(
+        "a rotation is under way: wait for its end (`sealpost key status`); one that was cut short goes on at the next start"
+    )]
+    Rotating,
     /// The recovery kit can't do it.
     #[error("{0}")]
     Kit(String),
@@ -112,6 +121,8 @@ impl Error {
             Self::Ring(e) => e.fault(),
             Self::MasterFile { .. }
             | Self::WrongMaster
+            | Self::Master(_)
+            | Self::Rotating
             | Self::Kit(_)
             | Self::Shares(_)
             | Self::NoKeys
@@ -162,6 +173,8 @@ sql! {
             WHERE tenant = ?1 AND kind = ?2 ORDER BY epoch DESC LIMIT 1";
     INSERT_ROOT = "INSERT INTO tenant_root (tenant, kind, epoch, life, wrapper, wrapped)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+    REWRAP_ROOT = "UPDATE tenant_root SET life = ?4, wrapper = ?5, wrapped = ?6
+                   WHERE tenant = ?1 AND kind = ?2 AND epoch = ?3 AND wrapped = ?7";
     DATA_KEYS = "SELECT id, kind, epoch, wrapped FROM data_key WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT 1000";
     DATA_KEY = "SELECT id, kind, epoch, wrapped FROM data_key WHERE tenant = ?1 AND id = ?2";
     INSERT_DATA_KEY = "INSERT INTO data_key (tenant, id, kind, epoch, made, wrapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -189,6 +202,10 @@ struct Inner {
     master: Master,
     instance: InstanceKeys,
     tenants: RwLock<HashMap<TenantId, Arc<TenantKeys>>>,
+    /// Held while a rotation runs.
+    rotating: tokio::sync::Mutex<()>,
+    progress: std::sync::Mutex<Option<rotate::Progress>>,
+    stops: rotate::Stops,
     /// Held while a tenant's keys are read or renewed, so that it happens once.
     loading: tokio::sync::Mutex<()>,
 }
@@ -223,6 +240,9 @@ impl Keys {
             master: master.clone(),
             instance,
             tenants: RwLock::default(),
+            rotating: tokio::sync::Mutex::default(),
+            progress: std::sync::Mutex::default(),
+            stops: rotate::Stops::default(),
             loading: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -389,13 +409,26 @@ impl StoredRoot {
         tenant: TenantId,
         kind: i64,
     ) -> Self {
+        Self::wrap(random, master, life, tenant, kind, FIRST_EPOCH, &random.key())
+    }
+
+    /// This root, wrapped by the master key, and around that by `life`.
+    fn wrap(
+        random: &Random,
+        master: &Master,
+        life: Option<&(LifeKeyId, Key)>,
+        tenant: TenantId,
+        kind: i64,
+        epoch: i64,
+        root: &Key,
+    ) -> Self {
         let id = life.map(|(id, _)| *id);
-        let aad = root_aad(tenant, kind, FIRST_EPOCH, id);
-        let (wrapper, mut wrapped) = master.wrap(Purpose::Roots, random, &aad, &random.key());
+        let aad = root_aad(tenant, kind, epoch, id);
+        let (wrapper, mut wrapped) = master.wrap(Purpose::Roots, random, &aad, root);
         if let Some((_, life)) = life {
             wrapped = life.seal(random, &aad, &wrapped);
         }
-        Self { tenant, kind, epoch: FIRST_EPOCH, life: id, wrapper: wrapper.to_vec(), wrapped }
+        Self { tenant, kind, epoch, life: id, wrapper: wrapper.to_vec(), wrapped }
     }
 
     /// False when there is one of this tenant, kind and epoch already.
@@ -414,16 +447,17 @@ impl StoredRoot {
     }
 
     fn open(&self, master: &Master, ring: &Ring) -> Result<Key> {
-        if !master.knows(&self.wrapper) {
-            return Err(Error::WrongMaster);
-        }
         let damaged = || Error::Damaged { what: "tenant root of tenant", id: self.tenant.raw() };
         let aad = root_aad(self.tenant, self.kind, self.epoch, self.life);
         let opened;
         let wrapped = match self.life {
             None => &self.wrapped,
             Some(id) => {
+                // Before anything is said of the master key: what is gone stays gone under every one.
                 let life = ring.key(id).ok_or(Error::Gone(id))?;
+                if !master.knows(&self.wrapper) {
+                    return Err(Error::WrongMaster);
+                }
                 opened = life.open(&aad, &self.wrapped).map_err(|_| damaged())?;
                 &opened
             }

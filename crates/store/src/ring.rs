@@ -190,6 +190,9 @@ pub enum Error {
     /// The system failed to read or write.
     #[error("the system failed at the key ring: {0}")]
     Io(String),
+    /// A paper beside the ring is not what was written.
+    #[error("{0}")]
+    Papers(String),
     /// The ring is closed or closing.
     #[error("the key ring is closed")]
     Closed,
@@ -209,7 +212,7 @@ impl Error {
             | Self::Locked { .. }
             | Self::WrongMaster { .. }
             | Self::Newer { .. } => Fault::Caller,
-            Self::Mixed { .. } | Self::Corrupt { .. } => Fault::Corrupt,
+            Self::Mixed { .. } | Self::Corrupt { .. } | Self::Papers(_) => Fault::Corrupt,
             Self::Full | Self::Io(_) | Self::Closed => Fault::Temporary,
             Self::Bug(_) => Fault::Bug,
         }
@@ -294,6 +297,7 @@ impl Ring {
     /// Reads the ring at `place` beside a process that has it open: keys can be had, none made or destroyed.
     pub fn look(places: impl Into<Places>, master: &Master) -> Result<Self> {
         let places = places.into();
+        meet(&places, master)?;
         let Place::Folder(folder) = &places.ring;
         let shared = Arc::<Shared>::default();
         *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(folder, master)?;
@@ -303,6 +307,7 @@ impl Ring {
 
     fn open_with(places: impl Into<Places>, master: &Master, random: &Random, steps: Steps) -> Result<Self> {
         let places = places.into();
+        meet(&places, master)?;
         let Place::Folder(folder) = &places.ring;
         let shared = Arc::<Shared>::default();
         let writer = Writer::open(folder, master, random, steps, Arc::clone(&shared))?;
@@ -350,6 +355,14 @@ impl Ring {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Destroy { ids: ids.to_vec(), reply })?;
         answer.blocking_recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Gives the ring a new ring key under today's master key, and with `pages` each page a new page key. Durable when
+    /// it returns; life keys stay as they are.
+    pub async fn rekey(&self, pages: bool) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Rekey { pages, reply })?;
+        answer.await.unwrap_or(Err(Error::Closed))
     }
 
     /// The life key, from memory; `None` when it was destroyed or never was.
@@ -440,6 +453,14 @@ impl Drop for Inner {
             let _ = thread.join();
         }
     }
+}
+
+/// While one master key takes another's place, either is enough.
+fn meet(places: &Places, master: &Master) -> Result<()> {
+    crate::keys::rotate::meet(places, master).map_err(|error| match error {
+        crate::keys::Error::Ring(error) => error,
+        error => Error::Papers(error.to_string()),
+    })
 }
 
 fn raw_parts(id: LifeKeyId) -> (i64, usize) {

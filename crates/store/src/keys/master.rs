@@ -8,10 +8,13 @@
 //! opens in no other.
 
 mod file;
+pub(super) mod kept;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sealpost_crypto::{Aad, Key, Random, Tampered, sha256};
+
+pub use kept::{Keeper, NewMaster, Passphrase, SHORTEST};
 
 /// Eight bytes that name a master key and tell nothing about it.
 pub type Fingerprint = [u8; 8];
@@ -92,7 +95,7 @@ impl One {
 impl Master {
     /// The master key with these bytes, from wherever they are kept.
     pub fn new(key: Key) -> Self {
-        Self { held: Arc::new(RwLock::new(Held { current: One::new(key), other: None })) }
+        One::new(key).into()
     }
 
     /// A name for it that tells nothing about it.
@@ -171,6 +174,28 @@ impl Master {
         })
     }
 
+    /// The one that wraps.
+    pub(super) fn current(&self) -> One {
+        self.with(|held| held.current.clone())
+    }
+
+    /// From now on `new` wraps, and both unwrap.
+    pub(super) fn begin(&self, new: One) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut held.current, new);
+        held.other = Some(old);
+    }
+
+    /// From now on `new` wraps, and `old` unwraps too.
+    pub(super) fn hold(&self, new: One, old: One) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held { current: new, other: Some(old) };
+    }
+
+    /// The old one is forgotten.
+    pub(super) fn settle(&self) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).other = None;
+    }
+
     /// The master keys that are held: the current one first.
     pub(super) fn held(&self) -> Vec<One> {
         self.with(|held| [Some(&held.current), held.other.as_ref()].into_iter().flatten().cloned().collect())
@@ -187,6 +212,12 @@ impl Held {
             .into_iter()
             .flatten()
             .find(|one| one.fingerprint == *wrapper)
+    }
+}
+
+impl From<One> for Master {
+    fn from(one: One) -> Self {
+        Self { held: Arc::new(RwLock::new(Held { current: one, other: None })) }
     }
 }
 

@@ -8,7 +8,7 @@
 //! of the master key: that the kit was tried (`key drill`) can't be written by who does not hold it.
 
 use sealpost_crypto::{
-    Aad, Key, MOST_SHARES, RECOVERY_PUBLIC, Random, RecoveryKey, RecoveryPublic, Share, base32,
+    Aad, MOST_SHARES, RECOVERY_PUBLIC, Random, RecoveryKey, RecoveryPublic, Share, base32,
 };
 use sealpost_model::Time;
 
@@ -129,7 +129,6 @@ pub fn drill(places: &Places, shares: &[Share], now: Time) -> Result<KitFacts> {
 
 /// Seals the master keys that are held to the kit, if there is one: at the beginning of a rotation both, at its end the
 /// new one alone.
-#[expect(dead_code, reason = "rotation is its caller")]
 pub(super) fn reseal(places: &Places, master: &Master, random: &Random) -> Result<()> {
     let Some(paper) = read(places)? else { return Ok(()) };
     verify(&paper, master)?;
@@ -227,12 +226,6 @@ fn changed() -> Error {
         "the file `recovery` beside the key ring is not what was written: make a new kit with `sealpost key kit`"
             .to_owned(),
     )
-}
-
-impl From<One> for Master {
-    fn from(one: One) -> Self {
-        Self::new(Key::clone(&one.key))
-    }
 }
 
 #[cfg(test)]

@@ -12,23 +12,23 @@ use tempfile::TempDir;
 use super::*;
 use crate::Options;
 
-struct World {
-    dir: TempDir,
-    clock: Arc<ManualClock>,
-    random: Random,
-    master: Master,
+pub(super) struct World {
+    pub dir: TempDir,
+    pub clock: Arc<ManualClock>,
+    pub random: Random,
+    pub master: Master,
 }
 
-fn tenant(n: i64) -> TenantId {
+pub(super) fn tenant(n: i64) -> TenantId {
     TenantId::from_raw(n)
 }
 
-fn place(n: i64, column: &'static str) -> Aad {
+pub(super) fn place(n: i64, column: &'static str) -> Aad {
     Aad::new(tenant(1), "person", n, column)
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let random = Random::danger_predictable(11);
         Self {
             dir: TempDir::new().unwrap(),
@@ -38,22 +38,22 @@ impl World {
         }
     }
 
-    fn options(&self) -> Options {
+    pub fn options(&self) -> Options {
         Options {
             rehearse: true,
             ..Options::embedded(self.dir.path().join("data"), self.clock.clone(), self.random.clone())
         }
     }
 
-    fn store(&self) -> Store {
+    pub fn store(&self) -> Store {
         Store::open(self.options(), &[]).unwrap()
     }
 
-    fn ring_folder(&self) -> std::path::PathBuf {
+    pub fn ring_folder(&self) -> std::path::PathBuf {
         self.dir.path().join("ring")
     }
 
-    fn ring(&self) -> Ring {
+    pub fn ring(&self) -> Ring {
         let made: &Path = &self.ring_folder();
         if made.exists() {
             Ring::open(made, &self.master, &self.random).unwrap()
@@ -62,14 +62,14 @@ impl World {
         }
     }
 
-    async fn create(&self) -> Keys {
+    pub async fn create(&self) -> Keys {
         let keys = Keys::create(self.store(), self.ring(), &self.master).await.unwrap();
         keys.create_tenant(tenant(1)).await.unwrap();
         keys.create_tenant(tenant(2)).await.unwrap();
         keys
     }
 
-    async fn open(&self) -> Keys {
+    pub async fn open(&self) -> Keys {
         Keys::open(self.store(), self.ring(), &self.master).await.unwrap()
     }
 }

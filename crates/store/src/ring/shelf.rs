@@ -51,7 +51,6 @@ impl Shelf {
     }
 
     /// Removes a paper, after zeros were written over it; nothing happens when there is none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "rotation is its caller"))]
     pub fn remove(&self, name: &str) -> Result<()> {
         let Place::Folder(folder) = &self.place;
         let path = folder.join(name);
@@ -126,7 +125,6 @@ impl Paper {
     }
 
     /// A value as bytes.
-    #[expect(dead_code, reason = "rotation is its caller")]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         base32::decode_any(self.get(name)?)
     }

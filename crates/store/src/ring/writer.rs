@@ -21,6 +21,7 @@ type Created = Vec<(LifeKeyId, Key)>;
 pub(super) enum Job {
     Create { count: usize, reply: oneshot::Sender<Result<Created>> },
     Destroy { ids: Vec<LifeKeyId>, reply: oneshot::Sender<Result<()>> },
+    Rekey { pages: bool, reply: oneshot::Sender<Result<()>> },
 }
 
 impl Job {
@@ -28,6 +29,7 @@ impl Job {
         match self {
             Self::Create { count, .. } => *count,
             Self::Destroy { ids, .. } => ids.len(),
+            Self::Rekey { .. } => 1,
         }
     }
 }
@@ -116,6 +118,10 @@ impl Writer {
                     ids.iter().for_each(|id| draft.destroy(*id));
                     Done::Destroy(reply)
                 }
+                Job::Rekey { pages, reply } => {
+                    draft.rekey(pages);
+                    Done::Destroy(reply)
+                }
             });
         }
         let outcome = self.commit(draft.change);
@@ -142,7 +148,7 @@ impl Writer {
             self.reopen()?;
             return Err(Error::Io("the key ring was opened again after a failure: try once more".to_owned()));
         }
-        if change.leaves.is_empty() {
+        if change.leaves.is_empty() && !change.rekey {
             return Ok(());
         }
         let Some(disk) = &mut self.disk else { return Err(Error::Closed) };
@@ -237,6 +243,20 @@ impl<'a> Draft<'a> {
         self.change.root = true;
         self.open = Some(id);
         id
+    }
+
+    fn rekey(&mut self, pages: bool) {
+        self.change.rekey = true;
+        let leaves: Vec<i64> = {
+            let tree = self.shared.tree.read().unwrap_or_else(PoisonError::into_inner);
+            tree.leaves.keys().copied().filter(|_| pages).collect()
+        };
+        for number in leaves {
+            let page_key = self.random.key();
+            if let Some(leaf) = self.leaf(number) {
+                leaf.page_key = page_key;
+            }
+        }
     }
 
     fn destroy(&mut self, id: LifeKeyId) {
