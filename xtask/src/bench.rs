@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use crate::{harness, shell};
+use crate::{harness, postgres::Postgres, shell};
 
 /// What `bench` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which one
-    #[arg(default_value = "smtp", value_parser = ["smtp"])]
+    #[arg(default_value = "smtp", value_parser = ["smtp", "store"])]
     name: String,
     /// Further words for the harness, `--messages 5000` for example
     #[arg(last = true)]
@@ -17,5 +17,12 @@ pub struct Args {
 
 /// Runs one bench and prints its figures.
 pub fn run(args: &Args) -> Result<()> {
-    shell::run(harness::build()?.args(["bench", &args.name]).args(&args.words))
+    let mut bench = harness::build()?;
+    bench.args(["bench", &args.name]).args(&args.words);
+    if args.words.iter().any(|word| word.ends_with("postgres")) {
+        // A bench pays for its syncs.
+        let postgres = Postgres::start_durable()?;
+        return shell::run(bench.env("SEALPOST_TEST_POSTGRES", postgres.connection()));
+    }
+    shell::run(&mut bench)
 }

@@ -12,7 +12,7 @@ use crate::{
 /// Builds both; what the harness needs besides is in its environment.
 pub fn build() -> Result<Command> {
     let words = ["build", "--release", "--locked", "-p", "sealpost", "-p", "sealpost-testkit", "--bins"];
-    shell::run(cargo().args(words))?;
+    shell::run(cargo().args(words).args(["--features", "sealpost-testkit/ground"]))?;
     let release = shell::target().join("release");
     let mut harness = Command::new(release.join("sealpost-harness"));
     with_world(&mut harness).env("SEALPOST_BIN", release.join("sealpost"));

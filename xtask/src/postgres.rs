@@ -24,6 +24,15 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a cluster and starts it. As root it runs as the user `postgres`, which it insists on.
     pub fn start() -> Result<Postgres> {
+        Self::start_with(&["fsync=off", "full_page_writes=off"])
+    }
+
+    /// The same, and what it commits is on the disk.
+    pub fn start_durable() -> Result<Postgres> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &[&str]) -> Result<Postgres> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("sealpost-postgres-").tempdir()?;
         let data = folder.path().join("data");
@@ -40,13 +49,8 @@ impl Postgres {
 
         let mut server = as_user(&programs.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(folder.path());
-        for setting in [
-            "listen_addresses=",
-            "fsync=off",
-            "full_page_writes=off",
-            "max_connections=200",
-            "shared_buffers=32MB",
-        ] {
+        let own = ["listen_addresses=", "max_connections=200", "shared_buffers=64MB"];
+        for setting in own.iter().chain(settings) {
             server.args(["-c", setting]);
         }
         let log = fs::File::create(folder.path().join("log"))?;

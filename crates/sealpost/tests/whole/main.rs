@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sealpost_testkit::{
     Dice,
-    harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, yesterday},
+    harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, store, yesterday},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
@@ -68,6 +68,12 @@ fn a_newcomer_sees_the_whole_loop() -> Result<()> {
 fn the_bench_runs() -> Result<()> {
     let size = bench::Size { single: 20, many: 200, connections: 20, body: 1_000, inbound: false };
     show(bench::smtp(Path::new(PROGRAM), size))
+}
+
+#[test]
+fn the_bench_of_the_store_runs() -> Result<()> {
+    let size = store::Size { messages: 256, listed: 256, opened: 256 };
+    show(store::run(store::Engine::Sqlite, size, Dice::from_env()))
 }
 
 #[expect(clippy::print_stdout, reason = "a harness's report belongs into the test's output")]

@@ -111,6 +111,22 @@ enum Bench {
         #[arg(long)]
         inbound: bool,
     },
+    /// What lies below the protocols: deliveries, reads, lists, the log
+    #[cfg(feature = "ground")]
+    Store {
+        /// Deliveries on 64 writers
+        #[arg(long, default_value_t = 20_000)]
+        messages: u32,
+        /// Messages in the mailbox that is listed
+        #[arg(long, default_value_t = 100_000)]
+        listed: u32,
+        /// Messages in the store that is opened after a kill
+        #[arg(long, default_value_t = 500_000)]
+        opened: u32,
+        /// `sqlite` or `postgres`
+        #[arg(long, default_value = "sqlite", value_parser = ["sqlite", "postgres"])]
+        engine: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -141,6 +157,13 @@ fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> 
             let size =
                 bench::Size { single: *single, many: *messages, connections: *connections, body, inbound };
             bench::smtp(program, size)
+        }
+        #[cfg(feature = "ground")]
+        Harness::Bench { bench: Bench::Store { messages, listed, opened, engine } } => {
+            use sealpost_testkit::harness::store;
+            let size = store::Size { messages: *messages, listed: *listed, opened: *opened };
+            let engine = if engine == "postgres" { store::Engine::Postgres } else { store::Engine::Sqlite };
+            store::run(engine, size, dice)
         }
     }
 }

@@ -11,4 +11,6 @@ pub mod markers;
 pub mod mbsync;
 pub mod peers;
 pub mod people;
+#[cfg(feature = "ground")]
+pub mod store;
 pub mod yesterday;
