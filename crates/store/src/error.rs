@@ -68,6 +68,15 @@ pub enum Error {
         /// Which one; 0 when that can't be said.
         id: i64,
     },
+    /// The PostgreSQL database can't be reached or used.
+    #[error("the PostgreSQL database can't be used ({why}): see `[store] url`")]
+    Database {
+        /// The server's or the system's words.
+        why: String,
+    },
+    /// Several changes stood in each other's way until none of them went on.
+    #[error("the database is busy with changes to the same rows: try again")]
+    Busy,
     /// A UNIQUE or other constraint refused the row. A closure that expects this says `ON CONFLICT`.
     #[error("a constraint refused the change: {0}")]
     Conflict(String),
@@ -99,12 +108,15 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Full | Self::Io(_) | Self::Slow | Self::Fenced | Self::Closed => Fault::Temporary,
+            Self::Full | Self::Io(_) | Self::Slow | Self::Busy | Self::Fenced | Self::Closed => {
+                Fault::Temporary
+            }
             Self::Locked { .. }
             | Self::NotWritable { .. }
             | Self::Missing { .. }
             | Self::Newer { .. }
             | Self::PacksNewer { .. }
+            | Self::Database { .. }
             | Self::ReadOnly => Fault::Caller,
             Self::Corrupt { .. } => Fault::Corrupt,
             Self::Conflict(_) | Self::Panicked | Self::Bug(_) => Fault::Bug,

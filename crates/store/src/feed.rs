@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sealpost_model::{AccountId, PickupId, TenantId};
+use sealpost_model::{AccountId, Id, PickupId, TenantId};
 use tokio::sync::watch;
 
 /// What can be watched.
@@ -23,6 +23,37 @@ pub enum Topic {
     Pickup(PickupId),
     /// Sessions were closed.
     Sessions,
+}
+
+impl Topic {
+    /// As other nodes read it: a letter and a number.
+    pub(crate) fn print(self, out: &mut Vec<u8>) {
+        let (letter, id) = match self {
+            Self::Account(id) => (b'a', id.raw()),
+            Self::Queue => (b'q', 0),
+            Self::Audit(id) => (b'l', id.raw()),
+            Self::Pickup(id) => (b'p', id.raw()),
+            Self::Sessions => (b's', 0),
+        };
+        out.push(letter);
+        out.extend_from_slice(&id.to_be_bytes());
+    }
+
+    /// Reads what [`print`](Self::print) wrote; what a newer node knows and this one doesn't is passed over.
+    pub(crate) fn parse_all(bytes: &[u8], out: &mut Vec<Self>) {
+        for topic in bytes.as_chunks::<9>().0 {
+            let [letter, id @ ..] = *topic;
+            let id = i64::from_be_bytes(id);
+            out.extend(match letter {
+                b'a' => Some(Self::Account(AccountId::from_raw(id))),
+                b'q' => Some(Self::Queue),
+                b'l' => Some(Self::Audit(TenantId::from_raw(id))),
+                b'p' => Some(Self::Pickup(PickupId::from_raw(id))),
+                b's' => Some(Self::Sessions),
+                _ => None,
+            });
+        }
+    }
 }
 
 /// Where to [`watch`](Self::watch). Clones share it.
@@ -48,6 +79,15 @@ impl Feed {
         events.dedup();
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         for sender in events.drain(..).filter_map(|topic| topics.get(&topic)) {
+            sender.send_modify(|()| ());
+        }
+    }
+}
+
+impl Feed {
+    /// Tells every watcher: nobody knows what was missed.
+    pub(crate) fn publish_all(&self) {
+        for sender in self.topics.lock().unwrap_or_else(PoisonError::into_inner).values() {
             sender.send_modify(|()| ());
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::queue::lock;
 
+/// The blocks of a process that has the database to itself: each follows the last.
 pub(crate) struct Ids {
     next: AtomicI64,
     leased: AtomicI64,

@@ -13,7 +13,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Error, Result, Store, Tx};
+use sealpost_model::Time;
+
+use crate::postgres::schema;
+use crate::tx::Link;
+use crate::{Error, ReadTx, Result, Scope, Store, Tx, params};
 
 /// A name that this process holds until it lets go, or until it failed to renew it in time. Clones share it.
 #[derive(Clone)]
@@ -22,6 +26,7 @@ pub struct Lease {
 }
 
 struct Held {
+    store: Store,
     name: String,
     epoch: i64,
     ttl: Duration,
@@ -46,7 +51,19 @@ impl Lease {
     /// # Errors
     /// [`Error::Fenced`] when somebody else has taken it since.
     pub async fn renew(&self) -> Result<()> {
-        Ok(())
+        let Held { store, name, epoch, ttl } = &*self.held;
+        if store.cluster().is_none() {
+            return Ok(());
+        }
+        let (name, epoch, ttl) = (name.clone(), *epoch, *ttl);
+        let renew = move |tx: &mut Tx| {
+            let until = now(tx)?.plus(ttl);
+            match tx.execute(&schema::RENEW_LEASE, params![name, epoch, until])? {
+                0 => Err(Error::Fenced),
+                _ => Ok(()),
+            }
+        };
+        store.write(Scope::unlocked(), renew).await
     }
 
     /// Lets go, so that nobody has to wait for its end. A lease that was lost is let go already.
@@ -54,7 +71,13 @@ impl Lease {
     /// # Errors
     /// The store's; it ends by itself then.
     pub async fn release(self) -> Result<()> {
-        Ok(())
+        let Held { store, name, epoch, .. } = &*self.held;
+        if store.cluster().is_none() {
+            return Ok(());
+        }
+        let (name, epoch) = (name.clone(), *epoch);
+        let end = move |tx: &mut Tx| tx.apply(&schema::END_LEASE, params![name, epoch]);
+        store.write(Scope::unlocked(), end).await
     }
 }
 
@@ -71,8 +94,12 @@ impl Tx {
     /// # Errors
     /// [`Error::Fenced`].
     pub fn fence(&mut self, lease: &Lease) -> Result<()> {
-        let _ = lease;
-        Ok(())
+        if let Link::Sqlite(_) = self.link() {
+            return Ok(());
+        }
+        self.apply(&schema::SHARE_NAME, params![lease.held.name])?;
+        let epoch = self.row(&schema::LEASE, params![lease.held.name], |row| row.int(0))?;
+        if epoch == Some(lease.held.epoch) { Ok(()) } else { Err(Error::Fenced) }
     }
 }
 
@@ -85,8 +112,33 @@ impl Store {
         if self.is_read_only() {
             return Err(Error::ReadOnly);
         }
-        let held = Held { name: name.to_owned(), epoch: 1, ttl };
-        Ok(Some(Lease { held: Arc::new(held) }))
+        let taken = match self.cluster() {
+            None => Some(1),
+            Some(cluster) => self.take(name.to_owned(), cluster.node(), ttl).await?,
+        };
+        let held = |epoch| Held { store: self.clone(), name: name.to_owned(), epoch, ttl };
+        Ok(taken.map(|epoch| Lease { held: Arc::new(held(epoch)) }))
+    }
+
+    /// The epoch under which the name is ours.
+    async fn take(&self, name: String, node: i64, ttl: Duration) -> Result<Option<i64>> {
+        let wanted = name.clone();
+        let held = self
+            .read(move |tx| {
+                let until = tx.row(&schema::LEASE, params![wanted], |row| row.time(1))?;
+                Ok::<_, Error>(until.is_some_and(|until| until > now(tx).unwrap_or(until)))
+            })
+            .await?;
+        if held {
+            return Ok(None);
+        }
+        let take = move |tx: &mut Tx| {
+            // Whoever is in the middle of a fenced change commits first.
+            tx.apply(&schema::LOCK_NAME, params![name])?;
+            let now = now(tx)?;
+            tx.row(&schema::TAKE_LEASE, params![name, node, now, now.plus(ttl)], |row| row.int(0))
+        };
+        self.write(Scope::unlocked(), take).await
     }
 
     /// Runs `task` on one node of all: takes the lease `name`, runs `task` under it, renews it meanwhile, and ends the
@@ -130,6 +182,11 @@ impl Store {
             tracing::warn!(task = name, "another node has taken this task over");
         }
     }
+}
+
+/// The time of the database, which all nodes share.
+fn now(tx: &ReadTx) -> Result<Time> {
+    tx.row(&schema::NOW, &[], |row| row.time(0))?.ok_or_else(|| Error::Bug("no time".into()))
 }
 
 /// Renews the lease for as long as that goes.

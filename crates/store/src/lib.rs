@@ -1,4 +1,4 @@
-//! The store: rows in SQLite, sealed bodies in packs, life keys in the ring.
+//! The store: rows in SQLite or PostgreSQL, sealed bodies in packs, life keys in the ring.
 //!
 //! A unit of work is a synchronous closure over a transaction: `store.write(scope, |tx| ..)` changes rows,
 //! `store.read(|tx| ..)` looks at one snapshot. So services compose: whoever takes a `&mut Tx` takes part in one
@@ -33,6 +33,7 @@ mod job;
 pub mod keys;
 mod lease;
 mod lock;
+mod postgres;
 mod queue;
 mod readers;
 pub mod ring;

@@ -3,22 +3,38 @@
 use rusqlite::types::ValueRef;
 use sealpost_model::{Flags, Id, Time};
 
+use crate::postgres::Cell;
 use crate::{Error, Result, Sql};
 
 /// The row under the cursor; columns count from 0. A column of another type than asked for is damage, since tables
 /// are strict.
 pub struct Row<'a> {
-    row: &'a rusqlite::Row<'a>,
+    row: Found<'a>,
     sql: &'a Sql,
 }
 
+enum Found<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
+
 impl<'a> Row<'a> {
-    pub(crate) fn new(row: &'a rusqlite::Row<'a>, sql: &'a Sql) -> Self {
-        Self { row, sql }
+    pub(crate) fn sqlite(row: &'a rusqlite::Row<'a>, sql: &'a Sql) -> Self {
+        Self { row: Found::Sqlite(row), sql }
+    }
+
+    pub(crate) fn postgres(row: &'a tokio_postgres::Row, sql: &'a Sql) -> Self {
+        Self { row: Found::Postgres(row), sql }
     }
 
     fn value(&self, column: usize) -> Result<ValueRef<'a>> {
-        self.row.get_ref(column).map_err(|e| Error::sqlite(e, self.sql.name()))
+        match self.row {
+            Found::Sqlite(row) => row.get_ref(column).map_err(|e| Error::sqlite(e, self.sql.name())),
+            Found::Postgres(row) => match row.try_get::<_, Cell<'a>>(column) {
+                Ok(Cell(value)) => Ok(value),
+                Err(_) => self.wrong(),
+            },
+        }
     }
 
     fn wrong<T>(&self) -> Result<T> {

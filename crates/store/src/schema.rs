@@ -62,6 +62,8 @@ CREATE TABLE blob (
 sql! {
     pub(crate) NEXT_BLOCK = "SELECT next FROM id_block WHERE id = 1";
     pub(crate) LEASE_BLOCK = "UPDATE id_block SET next = ?1 WHERE id = 1";
+    /// Several nodes: what it answers less a block is the block's first.
+    pub(crate) SHARE_BLOCK = "UPDATE id_block SET next = next + ?1 WHERE id = 1 RETURNING next";
     pub(crate) INSERT_PACK = "INSERT INTO pack (id, created, state, length) VALUES (?1, ?2, 0, 0)";
     pub(crate) CLOSE_PACK = "UPDATE pack SET state = 1, length = ?2 WHERE id = ?1";
     pub(crate) PACKS = "SELECT id, state, length FROM pack ORDER BY id";
@@ -77,7 +79,11 @@ const META: &str =
 
 /// Compares the formats in the database with those of this program, and changes nothing.
 pub(crate) fn check(conn: &Connection, schemas: &[&Schema]) -> Result<Vec<i64>> {
-    let found = formats(conn)?;
+    compare(&formats(conn)?, schemas)
+}
+
+/// The format that each schema has in the database, 0 when it is not there.
+pub(crate) fn compare(found: &[(String, i64)], schemas: &[&Schema]) -> Result<Vec<i64>> {
     schemas
         .iter()
         .map(|schema| {

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `{int}` | `INTEGER` | `BIGINT` |
 //! | `{bytes}` | `BLOB` | `BYTEA` |
-//! | `{text}` | `TEXT` | `TEXT` |
+//! | `{text}` | `TEXT` | `TEXT COLLATE "C"`: in the order of bytes |
 //! | `{strict}` | `STRICT` | |
 //! | `{clustered}` | `STRICT, WITHOUT ROWID` | |
 //!
@@ -119,7 +119,7 @@ impl Dialect {
             Self::Postgres => &[
                 ("{int}", "BIGINT"),
                 ("{bytes}", "BYTEA"),
-                ("{text}", "TEXT"),
+                ("{text}", "TEXT COLLATE \"C\""),
                 ("{strict}", ""),
                 ("{clustered}", ""),
             ],
@@ -138,6 +138,18 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// A text column.
     Text(&'a str),
+}
+
+impl std::fmt::Debug for Value<'_> {
+    /// Its kind alone: values are people's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Int(_) => "[int]",
+            Self::Bytes(_) => "[bytes]",
+            Self::Text(_) => "[text]",
+        })
+    }
 }
 
 impl ToSql for Value<'_> {

@@ -10,14 +10,15 @@ use sealpost_model::{Id, Secret, SharedClock};
 use crate::blob::{self, Blobs, pack, packer::Packer};
 use crate::connection::{self, Database};
 use crate::feed::Feed;
-use crate::ids::Ids;
+use crate::ids::Ids as OwnIds;
 use crate::lock::Lock;
+use crate::postgres::{self, Blocks, Cluster, Place, Poke, Purpose, Session, Worker};
 use crate::queue::{Queue, lock};
 use crate::readers::{self, ReadJob};
 use crate::tuning::Tuning;
 use crate::wal::{self, Bell, Wal};
 use crate::writer::{Lanes, Writer};
-use crate::{Error, ReadTx, Result, Schema, Scope, Tx, job, schema};
+use crate::{Error, ReadTx, Result, Schema, Scope, Tx, job, params, schema};
 
 /// Where bodies lie.
 #[derive(Clone, Debug, Default)]
@@ -89,10 +90,31 @@ struct Inner {
     /// `None` when opened for reading only.
     lanes: Option<Arc<Lanes>>,
     readers: Arc<Queue<ReadJob>>,
-    ids: Arc<Ids>,
+    ids: Ids,
     feed: Feed,
+    cluster: Option<Arc<Cluster>>,
     blobs: Blobs,
     threads: Mutex<Threads>,
+}
+
+/// Where ids come from.
+enum Ids {
+    Own(Arc<OwnIds>),
+    Shared(Arc<Blocks>),
+}
+
+/// What an engine has begun, on its way into a store.
+struct Parts {
+    lock: Arc<Lock>,
+    lanes: Arc<Lanes>,
+    readers: Arc<Queue<ReadJob>>,
+    ids: Ids,
+    feed: Feed,
+    cluster: Option<Arc<Cluster>>,
+    threads: Threads,
+    packs: PathBuf,
+    next_pack: i64,
+    tuning: Tuning,
 }
 
 /// In the order in which they end.
@@ -101,8 +123,9 @@ struct Threads {
     packer: Option<JoinHandle<()>>,
     readers: Vec<JoinHandle<()>>,
     openers: Vec<JoinHandle<()>>,
-    writer: Option<JoinHandle<()>>,
-    checkpointer: Option<JoinHandle<()>>,
+    writers: Vec<JoinHandle<()>>,
+    /// Writes the log back (SQLite), or hears other nodes (PostgreSQL).
+    background: Option<JoinHandle<()>>,
 }
 
 impl Store {
@@ -113,10 +136,18 @@ impl Store {
     }
 
     pub(crate) fn open_tuned(options: Options, schemas: &[&Schema], tuning: Tuning) -> Result<Self> {
-        if let Engine::Postgres { .. } = options.engine {
-            return Err(Error::Io("this version can't use PostgreSQL yet".into()));
-        }
         let lock = Arc::new(Lock::exclusive(&options.data)?);
+        match options.engine.clone() {
+            Engine::Sqlite => Self::open_sqlite(options, lock, schemas, tuning),
+            Engine::Postgres { url } => {
+                let place = Place::parse(&url)?;
+                // It waits for answers in a runtime of its own, which none other may be around.
+                on_own_thread(|| Self::open_postgres(options, lock, &place, schemas, tuning))
+            }
+        }
+    }
+
+    fn open_sqlite(options: Options, lock: Arc<Lock>, schemas: &[&Schema], tuning: Tuning) -> Result<Self> {
         let schemas = with_own(schemas);
         let database = database(&options.data, &schemas, tuning.clone());
         database.create()?;
@@ -125,15 +156,13 @@ impl Store {
         schema::migrate(&conn, &schemas)?;
         schema::prepare(&conn, &schemas)?;
         let packs = packs(&options.data);
-        let next_pack = pack::recover(&conn, &packs)?;
         let ids = Arc::new(lease(&conn, tuning.block)?);
+        let mut tx = Tx::new(conn);
+        let next_pack = pack::recover(&mut tx, &packs)?;
 
-        let lanes = Arc::new(Lanes::new());
-        let packing = Arc::new(Queue::new());
+        let lanes = Arc::new(Lanes::new(1));
         let feed = Feed::default();
         let (bell, heard) = Bell::new();
-        let readers: Arc<Queue<ReadJob>> = Arc::new(Queue::new());
-        let openers = Arc::new(Queue::new());
         let writer = Writer {
             lanes: lanes.clone(),
             wal: wal.clone(),
@@ -141,9 +170,86 @@ impl Store {
             feed: feed.clone(),
             bell,
             rehearse: options.rehearse,
-            tx: Some(Tx::new(conn)),
+            tx: Some(tx),
             broken: None,
         };
+        let log = wal.clone();
+        let mut threads = Threads {
+            writers: vec![spawn("store-write", keeping(&lock, move || writer.serve()))?],
+            background: Some(spawn("store-log", keeping(&lock, move || wal::write_back(&log, &heard)))?),
+            ..Threads::default()
+        };
+        let readers: Arc<Queue<ReadJob>> = Arc::new(Queue::new());
+        start_readers(&mut threads, &wal, &readers, &tuning, &lock)?;
+        let ids = Ids::Own(ids);
+        Self::assemble(
+            options,
+            Parts { lock, lanes, readers, ids, feed, cluster: None, threads, packs, next_pack, tuning },
+        )
+    }
+
+    /// Opens a PostgreSQL database, which other nodes may have open too.
+    fn open_postgres(
+        options: Options,
+        lock: Arc<Lock>,
+        place: &Place,
+        schemas: &[&Schema],
+        tuning: Tuning,
+    ) -> Result<Self> {
+        let mut schemas = with_own(schemas);
+        schemas.push(&postgres::CLUSTER);
+        let session = Session::connect(place, Purpose::Write)?;
+        postgres::migrate(&session, &schemas)?;
+        postgres::prepare(&session, &schemas)?;
+        drop(session);
+        let mut tx = Tx::over(Session::connect(place, Purpose::Write)?);
+        let next = tx.row(&schema::SHARE_BLOCK, params![tuning.block], |row| row.int(0))?;
+        let next = next.ok_or(Error::Corrupt { what: "id_block", id: 1 })?;
+        let ids = Arc::new(Blocks::new(next - tuning.block, tuning.block));
+        let feed = Feed::default();
+        let alone = matches!(options.bodies, Bodies::Packs);
+        #[cfg(test)]
+        let alone = alone && !tuning.shared_packs;
+        let node = ids.take(|| {});
+        let (cluster, listener) = Cluster::new(node, place.clone(), feed.clone(), ids.clone(), alone);
+        let (runtime, started) = listener.start()?;
+        // Only now is it certain that nobody else writes packs.
+        let packs = packs(&options.data);
+        let next_pack = pack::recover(&mut tx, &packs)?;
+
+        let lanes = Arc::new(Lanes::new(tuning.writers));
+        let mut threads = Threads {
+            background: Some(spawn("store-feed", keeping(&lock, move || started.serve(&runtime)))?),
+            ..Threads::default()
+        };
+        let mut first = Some(tx);
+        for number in 0..tuning.writers {
+            let worker = Worker {
+                number,
+                lanes: lanes.clone(),
+                place: place.clone(),
+                cluster: cluster.clone(),
+                feed: feed.clone(),
+                tuning: tuning.clone(),
+                rehearse: options.rehearse,
+                tx: first.take(),
+                broken: None,
+            };
+            threads.writers.push(spawn("store-write", keeping(&lock, move || worker.serve()))?);
+        }
+        let readers: Arc<Queue<ReadJob>> = Arc::new(Queue::new());
+        start_postgres_readers(&mut threads, place, &readers, &tuning, &lock)?;
+        let (ids, cluster) = (Ids::Shared(ids), Some(cluster));
+        Self::assemble(
+            options,
+            Parts { lock, lanes, readers, ids, feed, cluster, threads, packs, next_pack, tuning },
+        )
+    }
+
+    /// What both engines have: the packs, and who reads them.
+    fn assemble(options: Options, parts: Parts) -> Result<Self> {
+        let Parts { lock, lanes, readers, ids, feed, cluster, mut threads, packs, next_pack, tuning } = parts;
+        let (packing, openers) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
         let packer = Packer {
             queue: packing.clone(),
             lanes: lanes.clone(),
@@ -155,14 +261,8 @@ impl Store {
             pack: None,
             lost: Vec::new(),
         };
-        let log = wal.clone();
-        let mut threads = Threads {
-            packer: Some(spawn("store-pack", keeping(&lock, move || packer.serve()))?),
-            writer: Some(spawn("store-write", keeping(&lock, move || writer.serve()))?),
-            checkpointer: Some(spawn("store-log", keeping(&lock, move || wal::write_back(&log, &heard)))?),
-            ..Threads::default()
-        };
-        start_readers(&mut threads, &wal, &readers, &openers, &tuning, &lock)?;
+        threads.packer = Some(spawn("store-pack", keeping(&lock, move || packer.serve()))?);
+        start_openers(&mut threads, &openers, &tuning, &lock)?;
         let blobs = Blobs {
             files: Arc::new(pack::Files::new(packs)),
             packer: Some(packing),
@@ -171,7 +271,8 @@ impl Store {
         };
         let Options { data, clock, random, .. } = options;
         let threads = Mutex::new(threads);
-        let inner = Inner { data, clock, random, lanes: Some(lanes), readers, ids, feed, blobs, threads };
+        let inner =
+            Inner { data, clock, random, lanes: Some(lanes), readers, ids, feed, cluster, blobs, threads };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -179,20 +280,37 @@ impl Store {
     pub fn open_read_only(options: Options, schemas: &[&Schema]) -> Result<Self> {
         let tuning = Tuning::default();
         let lock = Arc::new(Lock::none(&options.data)?);
-        let schemas = with_own(schemas);
-        let database = database(&options.data, &schemas, tuning.clone());
-        if !connection::exists(&database.path) {
-            return Err(Error::Missing { data: options.data });
-        }
-        let wal = Arc::new(Wal::new(database, tuning.readers));
-        let conn = wal.database.reader()?;
-        schema::check(&conn, &schemas)?;
-        schema::prepare(&conn, &schemas)?;
-        drop(conn);
+        let mut schemas = with_own(schemas);
         let readers: Arc<Queue<ReadJob>> = Arc::new(Queue::new());
-        let openers = Arc::new(Queue::new());
         let mut threads = Threads::default();
-        start_readers(&mut threads, &wal, &readers, &openers, &tuning, &lock)?;
+        match &options.engine {
+            Engine::Sqlite => {
+                let database = database(&options.data, &schemas, tuning.clone());
+                if !connection::exists(&database.path) {
+                    return Err(Error::Missing { data: options.data });
+                }
+                let wal = Arc::new(Wal::new(database, tuning.readers));
+                let conn = wal.database.reader()?;
+                schema::check(&conn, &schemas)?;
+                schema::prepare(&conn, &schemas)?;
+                drop(conn);
+                start_readers(&mut threads, &wal, &readers, &tuning, &lock)?;
+            }
+            Engine::Postgres { url } => {
+                let place = Place::parse(url)?;
+                schemas.push(&postgres::CLUSTER);
+                on_own_thread(|| {
+                    let session = Session::connect(&place, Purpose::Read(tuning.statement))?;
+                    if postgres::check(&session, &schemas)?.iter().all(|format| *format == 0) {
+                        return Err(Error::Missing { data: options.data.clone() });
+                    }
+                    postgres::prepare(&session, &schemas)
+                })?;
+                start_postgres_readers(&mut threads, &place, &readers, &tuning, &lock)?;
+            }
+        }
+        let openers = Arc::new(Queue::new());
+        start_openers(&mut threads, &openers, &tuning, &lock)?;
         let files = Arc::new(pack::Files::new(packs(&options.data)));
         let Options { data, clock, random, .. } = options;
         let inner = Inner {
@@ -201,8 +319,9 @@ impl Store {
             random,
             lanes: None,
             readers,
-            ids: Arc::new(Ids::new(i64::MAX / 2, tuning.block)),
+            ids: Ids::Own(Arc::new(OwnIds::new(i64::MAX / 2, tuning.block))),
             feed: Feed::default(),
+            cluster: None,
             blobs: Blobs { files, packer: None, openers, inline: tuning.inline },
             threads: Mutex::new(threads),
         };
@@ -249,7 +368,7 @@ impl Store {
     {
         let lanes = self.inner.lanes.as_ref().ok_or(Error::ReadOnly)?;
         let (job, answer) = job::write(f);
-        lanes.push(job, scope.is_bulk());
+        lanes.push(job, scope);
         Ok(answer)
     }
 
@@ -278,12 +397,18 @@ impl Store {
 
     /// A fresh id: never used before, not even by a process that crashed.
     pub fn id<T: Id>(&self) -> T {
-        let renew = || {
-            if let Some(lanes) = &self.inner.lanes {
-                lanes.poke();
-            }
-        };
-        T::from_raw(self.inner.ids.take(renew))
+        T::from_raw(match &self.inner.ids {
+            Ids::Own(ids) => ids.take(|| {
+                if let Some(lanes) = &self.inner.lanes {
+                    lanes.poke();
+                }
+            }),
+            Ids::Shared(ids) => ids.take(|| {
+                if let Some(cluster) = &self.inner.cluster {
+                    cluster.poke(Poke::Ids);
+                }
+            }),
+        })
     }
 
     /// Who wants to hear of changes.
@@ -311,6 +436,11 @@ impl Store {
         &self.inner.data
     }
 
+    /// What ties this node to others; `None` on SQLite, which has none.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.inner.cluster.as_deref()
+    }
+
     /// Whether it was opened for reading only.
     pub fn is_read_only(&self) -> bool {
         self.inner.lanes.is_none()
@@ -331,7 +461,11 @@ impl Inner {
             readers: self.readers.clone(),
             openers: self.blobs.openers.clone(),
             lanes: self.lanes.clone(),
+            cluster: self.cluster.clone(),
         };
+        if let Ids::Shared(ids) = &self.ids {
+            ids.close();
+        }
         if closing.threads.is_one_of_them() {
             // A closure held the last clone. Its thread can't wait for itself, nor for those that wait for it.
             if let Err(error) = spawn("store-close", || closing.run()) {
@@ -356,6 +490,7 @@ struct Closing {
     readers: Arc<Queue<ReadJob>>,
     openers: Arc<Queue<blob::Opening>>,
     lanes: Option<Arc<Lanes>>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Closing {
@@ -371,15 +506,18 @@ impl Closing {
         if let Some(lanes) = &self.lanes {
             lanes.close();
         }
-        join(self.threads.writer);
-        join(self.threads.checkpointer);
+        join(self.threads.writers);
+        if let Some(cluster) = &self.cluster {
+            cluster.poke(Poke::Close);
+        }
+        join(self.threads.background);
     }
 }
 
 impl Threads {
     fn is_one_of_them(&self) -> bool {
         let own = self.readers.iter().chain(&self.openers);
-        let all = own.chain(&self.packer).chain(&self.writer).chain(&self.checkpointer);
+        let all = own.chain(&self.packer).chain(&self.writers).chain(&self.background);
         all.into_iter().any(|thread| thread.thread().id() == std::thread::current().id())
     }
 }
@@ -409,21 +547,48 @@ fn start_readers(
     threads: &mut Threads,
     wal: &Arc<Wal>,
     readers: &Arc<Queue<ReadJob>>,
-    openers: &Arc<Queue<blob::Opening>>,
     tuning: &Tuning,
     lock: &Arc<Lock>,
 ) -> Result<()> {
     for number in 0..tuning.readers {
         let (wal, queue) = (wal.clone(), readers.clone());
-        threads
-            .readers
-            .push(spawn("store-read", keeping(lock, move || readers::serve(&wal, number, &queue)))?);
+        let serve = move || readers::serve(&wal, number, &queue);
+        threads.readers.push(spawn("store-read", keeping(lock, serve))?);
     }
+    Ok(())
+}
+
+fn start_postgres_readers(
+    threads: &mut Threads,
+    place: &Place,
+    readers: &Arc<Queue<ReadJob>>,
+    tuning: &Tuning,
+    lock: &Arc<Lock>,
+) -> Result<()> {
+    for _ in 0..tuning.readers {
+        let (place, tuning, queue) = (place.clone(), tuning.clone(), readers.clone());
+        let serve = move || postgres::serve_reads(&place, &tuning, &queue);
+        threads.readers.push(spawn("store-read", keeping(lock, serve))?);
+    }
+    Ok(())
+}
+
+fn start_openers(
+    threads: &mut Threads,
+    openers: &Arc<Queue<blob::Opening>>,
+    tuning: &Tuning,
+    lock: &Arc<Lock>,
+) -> Result<()> {
     for _ in 0..tuning.openers {
         let queue = openers.clone();
         threads.openers.push(spawn("store-blob", keeping(lock, move || blob::serve(&queue)))?);
     }
     Ok(())
+}
+
+/// Runs `f` on a thread of its own and waits for it.
+fn on_own_thread<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| scope.spawn(f).join().unwrap_or(Err(Error::Panicked)))
 }
 
 fn with_own<'s>(schemas: &[&'s Schema]) -> Vec<&'s Schema> {
@@ -442,7 +607,7 @@ fn packs(data: &Path) -> PathBuf {
 }
 
 /// Leases the first block of this process.
-fn lease(conn: &rusqlite::Connection, block: i64) -> Result<Ids> {
+fn lease(conn: &rusqlite::Connection, block: i64) -> Result<OwnIds> {
     let lease = || -> rusqlite::Result<i64> {
         conn.execute_batch("BEGIN IMMEDIATE")?;
         let first: i64 = conn.query_row(schema::NEXT_BLOCK.text(), [], |row| row.get(0))?;
@@ -450,5 +615,5 @@ fn lease(conn: &rusqlite::Connection, block: i64) -> Result<Ids> {
         conn.execute_batch("COMMIT")?;
         Ok(first)
     };
-    lease().map(|first| Ids::new(first, block)).map_err(|e| Error::sqlite(e, "lease"))
+    lease().map(|first| OwnIds::new(first, block)).map_err(|e| Error::sqlite(e, "lease"))
 }

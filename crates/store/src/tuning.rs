@@ -4,8 +4,13 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tuning {
-    /// Closures in one commit at most.
+    /// Closures in one commit at most: on SQLite, on PostgreSQL.
     pub(crate) group: usize,
+    pub(crate) shared_group: usize,
+    /// Connections that write to PostgreSQL.
+    pub(crate) writers: usize,
+    /// How long a statement may read on PostgreSQL.
+    pub(crate) statement: Duration,
     /// Reader threads.
     pub(crate) readers: usize,
     /// Threads that read and open blobs.
@@ -24,6 +29,9 @@ pub(crate) struct Tuning {
     pub(crate) inline: usize,
     /// The database's size, for a full disk in tests.
     pub(crate) max_pages: Option<u32>,
+    /// Nodes may share a database though their packs lie in folders: they have none.
+    #[cfg(test)]
+    pub(crate) shared_packs: bool,
     #[cfg(test)]
     pub(crate) faults: std::sync::Arc<Faults>,
 }
@@ -32,6 +40,9 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             group: 256,
+            shared_group: 32,
+            writers: 6,
+            statement: Duration::from_secs(5),
             readers: 3,
             openers: 2,
             block: 1 << 20,
@@ -41,6 +52,8 @@ impl Default for Tuning {
             pack: 256 << 20,
             inline: 8 << 10,
             max_pages: None,
+            #[cfg(test)]
+            shared_packs: false,
             #[cfg(test)]
             faults: std::sync::Arc::default(),
         }

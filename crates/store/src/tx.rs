@@ -6,6 +6,7 @@ use std::ops::Deref;
 use rusqlite::Connection;
 
 use crate::feed::Topic;
+use crate::postgres::Session;
 use crate::{Error, Result, Row, Sql, Value};
 
 /// A transaction that reads: one snapshot of everything.
@@ -14,23 +15,49 @@ use crate::{Error, Result, Row, Sql, Value};
 /// closure's `Ok` becomes that error. A closure that expects a conflict says `ON CONFLICT DO NOTHING` and looks at the
 /// count.
 pub struct ReadTx {
-    conn: Connection,
+    link: Link,
     failed: RefCell<Option<Error>>,
+}
+
+/// What the statements run on. The larger kind is the usual one.
+pub(crate) enum Link {
+    Sqlite(Connection),
+    Postgres(Session),
 }
 
 impl ReadTx {
     pub(crate) fn new(conn: Connection) -> Self {
-        Self { conn, failed: RefCell::new(None) }
+        Self { link: Link::Sqlite(conn), failed: RefCell::new(None) }
     }
 
-    pub(crate) fn conn(&self) -> &Connection {
-        &self.conn
+    pub(crate) fn over(session: Session) -> Self {
+        Self { link: Link::Postgres(session), failed: RefCell::new(None) }
     }
 
-    /// Runs one of the store's own words: BEGIN, SAVEPOINT.
-    pub(crate) fn word(&self, word: &str) -> Result<()> {
-        let run = || self.conn.prepare_cached(word)?.raw_execute();
-        run().map(|_| ()).map_err(|e| Error::sqlite(e, word))
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Runs one of the store's own words: BEGIN, SAVEPOINT. On PostgreSQL it goes with the next statement.
+    pub(crate) fn word(&self, word: &'static str) -> Result<()> {
+        match &self.link {
+            Link::Sqlite(conn) => {
+                let run = || conn.prepare_cached(word)?.raw_execute();
+                run().map(|_| ()).map_err(|e| Error::sqlite(e, word))
+            }
+            Link::Postgres(session) => {
+                session.post_word(word);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether nothing is begun, or no longer.
+    pub(crate) fn is_over(&self) -> bool {
+        match &self.link {
+            Link::Sqlite(conn) => conn.is_autocommit(),
+            Link::Postgres(_) => false,
+        }
     }
 
     /// Why the transaction failed, if it did.
@@ -43,12 +70,18 @@ impl ReadTx {
         self.failed.borrow_mut().take()
     }
 
-    fn statement<'c>(&'c self, sql: &Sql, params: &[Value<'_>]) -> Result<rusqlite::CachedStatement<'c>> {
-        if let Some(error) = &*self.failed.borrow() {
-            return Err(error.clone());
-        }
+    fn alive(&self) -> Result<()> {
+        self.failed.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    fn statement<'c>(
+        &self,
+        conn: &'c Connection,
+        sql: &Sql,
+        params: &[Value<'_>],
+    ) -> Result<rusqlite::CachedStatement<'c>> {
         let bind = || -> rusqlite::Result<_> {
-            let mut statement = self.conn.prepare_cached(sql.text())?;
+            let mut statement = conn.prepare_cached(sql.text())?;
             if statement.parameter_count() != params.len() {
                 return Err(rusqlite::Error::InvalidParameterCount(
                     params.len(),
@@ -64,7 +97,11 @@ impl ReadTx {
     }
 
     fn note(&self, sql: &Sql, error: rusqlite::Error) -> Error {
-        let error = Error::sqlite(error, sql.name());
+        self.fail(Error::sqlite(error, sql.name()))
+    }
+
+    /// The transaction failed.
+    pub(crate) fn fail(&self, error: Error) -> Error {
         *self.failed.borrow_mut() = Some(error.clone());
         error
     }
@@ -76,11 +113,20 @@ impl ReadTx {
         params: &[Value<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut statement = self.statement(sql, params)?;
-        let mut rows = statement.raw_query();
-        match rows.next().map_err(|e| self.note(sql, e))? {
-            Some(row) => read(&Row::new(row, sql)).map(Some),
-            None => Ok(None),
+        self.alive()?;
+        match &self.link {
+            Link::Sqlite(conn) => {
+                let mut statement = self.statement(conn, sql, params)?;
+                let mut rows = statement.raw_query();
+                match rows.next().map_err(|e| self.note(sql, e))? {
+                    Some(row) => read(&Row::sqlite(row, sql)).map(Some),
+                    None => Ok(None),
+                }
+            }
+            Link::Postgres(session) => {
+                let found = session.query(sql, params).map_err(|e| self.fail(e))?;
+                found.first().map(|row| read(&Row::postgres(row, sql))).transpose()
+            }
         }
     }
 
@@ -91,13 +137,22 @@ impl ReadTx {
         params: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
-        let mut statement = self.statement(sql, params)?;
-        let mut rows = statement.raw_query();
-        let mut out = Vec::new();
-        while let Some(row) = rows.next().map_err(|e| self.note(sql, e))? {
-            out.push(read(&Row::new(row, sql))?);
+        self.alive()?;
+        match &self.link {
+            Link::Sqlite(conn) => {
+                let mut statement = self.statement(conn, sql, params)?;
+                let mut rows = statement.raw_query();
+                let mut out = Vec::new();
+                while let Some(row) = rows.next().map_err(|e| self.note(sql, e))? {
+                    out.push(read(&Row::sqlite(row, sql))?);
+                }
+                Ok(out)
+            }
+            Link::Postgres(session) => {
+                let found = session.query(sql, params).map_err(|e| self.fail(e))?;
+                found.iter().map(|row| read(&Row::postgres(row, sql))).collect()
+            }
         }
-        Ok(out)
     }
 
     /// Whether there is a row.
@@ -118,14 +173,36 @@ impl Tx {
         Self { read: ReadTx::new(conn), events: Vec::new() }
     }
 
+    pub(crate) fn over(session: Session) -> Self {
+        Self { read: ReadTx::over(session), events: Vec::new() }
+    }
+
     pub(crate) fn events(&mut self) -> &mut Vec<Topic> {
         &mut self.events
     }
 
     /// Changes rows; answers how many.
     pub fn execute(&mut self, sql: &Sql, params: &[Value<'_>]) -> Result<usize> {
-        let mut statement = self.statement(sql, params)?;
-        statement.raw_execute().map_err(|e| self.note(sql, e))
+        self.alive()?;
+        match &self.read.link {
+            Link::Sqlite(conn) => {
+                let mut statement = self.statement(conn, sql, params)?;
+                statement.raw_execute().map_err(|e| self.note(sql, e))
+            }
+            Link::Postgres(session) => session.execute(sql, params).map_err(|e| self.fail(e)),
+        }
+    }
+
+    /// Changes rows, however many: [`execute`](Self::execute) for whoever does not ask. On PostgreSQL it costs no round
+    /// trip, and its error shows at a later statement or at the commit.
+    pub fn apply(&mut self, sql: &Sql, params: &[Value<'_>]) -> Result<()> {
+        match &self.read.link {
+            Link::Sqlite(_) => self.execute(sql, params).map(|_| ()),
+            Link::Postgres(session) => {
+                self.alive()?;
+                session.post(sql, params).map_err(|e| self.fail(e))
+            }
+        }
     }
 
     /// Tells whoever watches `topic`, once this is committed.

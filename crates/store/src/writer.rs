@@ -17,20 +17,32 @@ use crate::ids::Ids;
 use crate::job::{Job, Verdict};
 use crate::queue::lock;
 use crate::schema;
+use crate::scope::Locks;
+use crate::tx::Link;
 use crate::wal::{Bell, Wal};
-use crate::{Error, Result, Tx, params};
+use crate::{Error, Result, Scope, Tx, params};
 
 pub(crate) type WriteJob = Box<dyn Job<Tx>>;
 
-/// Where closures wait: delivery before bulk.
+/// Where closures wait: a lane a writer thread, and in it delivery before bulk.
 pub(crate) struct Lanes {
+    each: Vec<Lane>,
+}
+
+struct Lane {
     state: Mutex<State>,
     wake: Condvar,
 }
 
+/// A closure that waits, and what is locked for it.
+pub(crate) struct Waiting {
+    pub(crate) job: WriteJob,
+    pub(crate) locks: Locks,
+}
+
 struct State {
-    delivery: VecDeque<WriteJob>,
-    bulk: VecDeque<WriteJob>,
+    delivery: VecDeque<Waiting>,
+    bulk: VecDeque<Waiting>,
     /// Groups of delivery since the last bulk closure ran.
     passed: u32,
     /// Something is due though no closure waits.
@@ -42,43 +54,59 @@ struct State {
 const BULK_PATIENCE: u32 = 16;
 
 impl Lanes {
-    pub(crate) fn new() -> Self {
-        let state =
-            State { delivery: VecDeque::new(), bulk: VecDeque::new(), passed: 0, poked: false, open: true };
-        Self { state: Mutex::new(state), wake: Condvar::new() }
+    /// For so many writer threads.
+    pub(crate) fn new(writers: usize) -> Self {
+        let lane = || {
+            let (delivery, bulk) = (VecDeque::new(), VecDeque::new());
+            let state = State { delivery, bulk, passed: 0, poked: false, open: true };
+            Lane { state: Mutex::new(state), wake: Condvar::new() }
+        };
+        Self { each: (0..writers.max(1)).map(|_| lane()).collect() }
     }
 
-    /// Puts a closure in; answers it at once when the lanes are closed.
-    pub(crate) fn push(&self, job: WriteJob, bulk: bool) {
-        let mut state = lock(&self.state);
+    /// Puts a closure in; answers it at once when the lanes are closed. Closures of one scope come to one writer.
+    pub(crate) fn push(&self, job: WriteJob, scope: &Scope) {
+        let locks = scope.locks().clone();
+        let writers = self.each.len();
+        let lane = match locks.keys().first() {
+            // Ids come in runs; the multiplication spreads them.
+            Some(key) => {
+                (key.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed()) >> 32).cast_unsigned() as usize
+            }
+            None => 0,
+        };
+        let Some(lane) = self.each.get(lane % writers) else { return };
+        let mut state = lock(&lane.state);
         if !state.open {
             drop(state);
             return job.answer(Err(Error::Closed));
         }
-        if bulk {
-            state.bulk.push_back(job)
-        } else {
-            state.delivery.push_back(job)
-        }
+        let queue = if scope.is_bulk() { &mut state.bulk } else { &mut state.delivery };
+        queue.push_back(Waiting { job, locks });
         drop(state);
-        self.wake.notify_one();
+        lane.wake.notify_one();
     }
 
-    /// Has the writer look at what is due.
+    /// Has the first writer look at what is due.
     pub(crate) fn poke(&self) {
-        lock(&self.state).poked = true;
-        self.wake.notify_one();
+        if let Some(lane) = self.each.first() {
+            lock(&lane.state).poked = true;
+            lane.wake.notify_one();
+        }
     }
 
     /// Takes no more closures; those that wait will still run.
     pub(crate) fn close(&self) {
-        lock(&self.state).open = false;
-        self.wake.notify_one();
+        for lane in &self.each {
+            lock(&lane.state).open = false;
+            lane.wake.notify_one();
+        }
     }
 
-    /// The next group, at most `most` closures; false once closed and empty.
-    fn next(&self, most: usize, group: &mut Vec<WriteJob>) -> bool {
-        let mut state = lock(&self.state);
+    /// A writer's next group, at most `most` closures; false once closed and empty.
+    pub(crate) fn next(&self, writer: usize, most: usize, group: &mut Vec<Waiting>) -> bool {
+        let Some(lane) = self.each.get(writer) else { return false };
+        let mut state = lock(&lane.state);
         loop {
             let overdue = state.passed >= BULK_PATIENCE || state.delivery.is_empty();
             if overdue && let Some(job) = state.bulk.pop_front() {
@@ -98,7 +126,16 @@ impl Lanes {
             if !state.open {
                 return false;
             }
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = lane.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Answers whoever still waits for this writer, should it ever end before its lane is empty.
+    pub(crate) fn abandon(&self, writer: usize) {
+        self.close();
+        let mut left = Vec::new();
+        while self.next(writer, usize::MAX, &mut left) {
+            answer_all(&mut left, &Err(Error::Closed));
         }
     }
 }
@@ -135,23 +172,19 @@ impl Writer {
         struct Closing(Arc<Lanes>);
         impl Drop for Closing {
             fn drop(&mut self) {
-                self.0.close();
-                let mut left = Vec::new();
-                while self.0.next(usize::MAX, &mut left) {
-                    answer_all(&mut left, &Err(Error::Closed));
-                }
+                self.0.abandon(0);
             }
         }
         let _closing = Closing(self.lanes.clone());
         let mut group = Vec::new();
-        while self.lanes.next(self.wal.database.tuning.group, &mut group) {
+        while self.lanes.next(0, self.wal.database.tuning.group, &mut group) {
             self.commit(&mut group);
             self.care_for_log();
         }
     }
 
     /// Commits a group, or each of its closures by itself, and answers them.
-    fn commit(&mut self, group: &mut Vec<WriteJob>) {
+    fn commit(&mut self, group: &mut Vec<Waiting>) {
         let mut outcomes = Vec::with_capacity(group.len());
         let mut events = Vec::new();
         match self.attempt(group, &mut outcomes, &mut events) {
@@ -186,7 +219,7 @@ impl Writer {
     /// Runs a group in one transaction.
     fn attempt(
         &mut self,
-        group: &mut [WriteJob],
+        group: &mut [Waiting],
         outcomes: &mut Vec<Result<()>>,
         events: &mut Vec<Topic>,
     ) -> Result<(), Failed> {
@@ -206,8 +239,8 @@ impl Writer {
             Err(error) => return Err(undo(tx, error, false)),
         };
         for job in group.iter_mut() {
-            let (outcome, refused) = run(tx, job, rehearse);
-            if tx.conn().is_autocommit() {
+            let (outcome, refused) = run(tx, &mut job.job, rehearse);
+            if tx.is_over() {
                 let error = tx.take_failure().or(outcome.err());
                 let error = error.unwrap_or_else(|| Error::Bug("the group was rolled back".into()));
                 return Err(undo(tx, error, refused));
@@ -279,8 +312,8 @@ impl Writer {
         if !self.bell.check(&self.wal) {
             return;
         }
-        let Some(tx) = &self.tx else { return };
-        match self.wal.restart(tx.conn()) {
+        let Some(Link::Sqlite(conn)) = self.tx.as_ref().map(|tx| tx.link()) else { return };
+        match self.wal.restart(conn) {
             Ok(true) => {}
             Ok(false) => self.bell.later(&self.wal),
             Err(error) => {
@@ -297,7 +330,7 @@ impl Writer {
 fn run(tx: &mut Tx, job: &mut WriteJob, rehearse: bool) -> (Result<()>, bool) {
     if rehearse {
         let rehearsed = step(tx, job, true);
-        if rehearsed.0.is_err() || tx.conn().is_autocommit() {
+        if rehearsed.0.is_err() || tx.is_over() {
             return rehearsed;
         }
     }
@@ -317,7 +350,7 @@ fn step(tx: &mut Tx, job: &mut WriteJob, undo: bool) -> (Result<()>, bool) {
         (Ok(Verdict::Keep), Some(error)) => Err(error),
         (Ok(_), _) => Ok(()),
     };
-    if tx.conn().is_autocommit() {
+    if tx.is_over() {
         return (outcome, refused);
     }
     let ended = if undo || refused || outcome.is_err() {
@@ -332,7 +365,7 @@ fn step(tx: &mut Tx, job: &mut WriteJob, undo: bool) -> (Result<()>, bool) {
 
 /// Ends a failed transaction, whatever is left of it.
 fn undo(tx: &mut Tx, error: Error, refused: bool) -> Failed {
-    if !tx.conn().is_autocommit() && tx.word("ROLLBACK").is_err() {
+    if !tx.is_over() && tx.word("ROLLBACK").is_err() {
         return Failed::Unknown(error);
     }
     tx.take_failure();
@@ -340,13 +373,13 @@ fn undo(tx: &mut Tx, error: Error, refused: bool) -> Failed {
     Failed::Undone { error, refused }
 }
 
-fn answer(job: WriteJob, outcome: Result<()>) {
-    if catch_unwind(AssertUnwindSafe(|| job.answer(outcome))).is_err() {
+pub(crate) fn answer(waiting: Waiting, outcome: Result<()>) {
+    if catch_unwind(AssertUnwindSafe(|| waiting.job.answer(outcome))).is_err() {
         tracing::error!("an answer panicked");
     }
 }
 
-fn answer_all(jobs: &mut Vec<WriteJob>, outcome: &Result<()>) {
+pub(crate) fn answer_all(jobs: &mut Vec<Waiting>, outcome: &Result<()>) {
     for job in jobs.drain(..) {
         answer(job, outcome.clone());
     }

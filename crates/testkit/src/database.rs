@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use postgres::{Client, Config, NoTls, config::Host};
 
 /// A database; dropped, it is gone with all that is connected to it.
@@ -65,10 +65,14 @@ impl Database {
         self.ask(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name))
     }
 
-    /// Runs words in the server's own database.
+    /// Runs words in the server's own database; on a thread of its own, since a test may be inside a runtime.
     fn ask(&self, words: &str) -> Result<()> {
-        let mut client = self.server.connect(NoTls).context("no PostgreSQL at $SEALPOST_TEST_POSTGRES")?;
-        Ok(client.batch_execute(words)?)
+        let ask = || -> Result<()> {
+            let mut client =
+                self.server.connect(NoTls).context("no PostgreSQL at $SEALPOST_TEST_POSTGRES")?;
+            Ok(client.batch_execute(words)?)
+        };
+        std::thread::scope(|scope| scope.spawn(ask).join().unwrap_or_else(|_| bail!("a thread panicked")))
     }
 }
 

@@ -7,12 +7,10 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rusqlite::Connection;
-
 use super::frame::{self, HEADER, Header, Kind, PACK_HEADER};
 use crate::lock::{make_folder, sync_folder};
 use crate::queue::lock;
-use crate::{Error, Result, schema};
+use crate::{Error, Result, Tx, params, schema};
 
 /// `0000000042.pack`
 pub(crate) fn path(folder: &Path, pack: i64) -> PathBuf {
@@ -41,9 +39,11 @@ pub(crate) fn create(folder: &Path, pack: i64, created: i64) -> Result<File> {
 /// Looks at the packs when the store opens: closes those that a crash left open at their last valid frame, and stops
 /// the start when there is one that the database never heard of. Nothing is cut or deleted. Answers the number of the
 /// next pack.
-pub(crate) fn recover(conn: &Connection, folder: &Path) -> Result<i64> {
+pub(crate) fn recover(tx: &mut Tx, folder: &Path) -> Result<i64> {
     make_folder(folder)?;
-    let rows = rows(conn)?;
+    let rows = tx.rows(&schema::PACKS, &[], |r| {
+        Ok(PackRow { pack: r.int(0)?, open: r.int(1)? == 0, length: r.int(2)? })
+    })?;
     let known = rows.last().map_or(0, |row| row.pack);
     if let Some(pack) = files(folder)?.into_iter().filter(|pack| *pack > known).min() {
         return Err(Error::PacksNewer { folder: folder.to_owned(), pack, known });
@@ -51,8 +51,8 @@ pub(crate) fn recover(conn: &Connection, folder: &Path) -> Result<i64> {
     for row in rows {
         if row.open {
             let length = valid_length(folder, row.pack)?;
-            conn.execute(schema::CLOSE_PACK.text(), (row.pack, i64::try_from(length).unwrap_or(i64::MAX)))
-                .map_err(|e| Error::sqlite(e, schema::CLOSE_PACK.name()))?;
+            let length = i64::try_from(length).unwrap_or(i64::MAX);
+            tx.execute(&schema::CLOSE_PACK, params![row.pack, length])?;
         } else if row.length > 0 && !path(folder, row.pack).exists() {
             tracing::error!(pack = row.pack, "a pack is missing: bring it back from a backup");
         }
@@ -64,17 +64,6 @@ struct PackRow {
     pack: i64,
     open: bool,
     length: i64,
-}
-
-fn rows(conn: &Connection) -> Result<Vec<PackRow>> {
-    let read = || -> rusqlite::Result<Vec<PackRow>> {
-        let mut statement = conn.prepare(schema::PACKS.text())?;
-        let rows = statement.query_map([], |row| {
-            Ok(PackRow { pack: row.get(0)?, open: row.get::<_, i64>(1)? == 0, length: row.get(2)? })
-        })?;
-        rows.collect()
-    };
-    read().map_err(|e| Error::sqlite(e, schema::PACKS.name()))
 }
 
 fn files(folder: &Path) -> Result<Vec<i64>> {

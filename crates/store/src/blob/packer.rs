@@ -13,7 +13,7 @@ use super::{pack, sealed_frames};
 use crate::queue::Queue;
 use crate::tuning::Tuning;
 use crate::writer::Lanes;
-use crate::{Error, Result, job, params, schema};
+use crate::{Error, Result, Scope, job, params, schema};
 
 /// Sealed chunks of one blob to append.
 pub(crate) struct Work {
@@ -174,7 +174,7 @@ impl Packer {
                 // The row first: a file that no row knows means that the database is older than its packs.
                 let (job, answer) =
                     job::write(move |tx| tx.execute(&schema::INSERT_PACK, params![id, created]).map(|_| ()));
-                self.lanes.push(job, false);
+                self.lanes.push(job, &Scope::unlocked());
                 answer.block()?;
                 self.named = true;
             }
@@ -238,7 +238,7 @@ impl Packer {
         let (id, length) = (pack.id, i64::try_from(pack.end).unwrap_or(i64::MAX));
         let (job, answer) =
             job::write(move |tx| tx.execute(&schema::CLOSE_PACK, params![id, length]).map(|_| ()));
-        self.lanes.push(job, false);
+        self.lanes.push(job, &Scope::unlocked());
         if let Err(error) = answer.block() {
             let error: Error = error;
             tracing::warn!(pack = id, error = %error, "a full pack's row stays open; the next start closes it");

@@ -148,9 +148,7 @@ fn an_unfinished_pack_is_closed_where_it_was_last_whole_and_nothing_is_cut() {
         let second = put(&store, &noise(60_000, 2)).unwrap();
         drop(store);
         // As if the process had died: the row is open, and the tail torn.
-        let db = rusqlite::Connection::open(bench.data().join("data/store.db")).unwrap();
-        db.execute("UPDATE pack SET state = 0, length = 0", []).unwrap();
-        drop(db);
+        bench.change("UPDATE pack SET state = 0, length = 0");
         let pack = packs(&bench).pop().unwrap();
         let file = std::fs::OpenOptions::new().write(true).open(&pack).unwrap();
         let length = file.metadata().unwrap().len() - 28;
@@ -163,16 +161,11 @@ fn an_unfinished_pack_is_closed_where_it_was_last_whole_and_nothing_is_cut() {
         assert_eq!(pack.metadata().unwrap().len(), length + garbage.len() as u64);
         assert_eq!(get(&store, second).unwrap(), noise(60_000, 2));
         drop(store);
-        let db = rusqlite::Connection::open(bench.data().join("data/store.db")).unwrap();
-        let rows: Vec<(i64, i64)> = db
-            .prepare("SELECT state, length FROM pack ORDER BY id")
-            .unwrap()
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
-            .map(|row| row.unwrap())
-            .collect();
-        assert_eq!(rows[0], (1, i64::try_from(length).unwrap()));
-        assert_eq!(get(&bench.open(), third).unwrap(), noise(70_000, 3));
+        let store = bench.open();
+        let rows = store
+            .read_blocking(|tx| tx.rows(&crate::schema::PACKS, &[], |row| Ok((row.int(1)?, row.int(2)?))));
+        assert_eq!(rows.unwrap()[0], (1, i64::try_from(length).unwrap()));
+        assert_eq!(get(&store, third).unwrap(), noise(70_000, 3));
     }
 }
 
@@ -239,12 +232,11 @@ fn rows_that_were_changed_or_swapped_are_noticed() {
     let large = [put(&store, &noise(50_000, 1)).unwrap(), put(&store, &noise(50_000, 2)).unwrap()];
     drop(store);
     let check = |change: &str, ids: [BlobId; 2]| {
-        let db = rusqlite::Connection::open(bench.data().join("data/store.db")).unwrap();
-        db.execute_batch("CREATE TABLE saved AS SELECT * FROM blob").unwrap();
+        bench.change("CREATE TABLE saved AS SELECT * FROM blob");
         let change = change.replace("{a}", &ids[0].to_string()).replace("{b}", &ids[1].to_string());
-        db.execute_batch(&change).unwrap();
+        bench.change(&change);
         let read = get(&bench.open(), ids[0]);
-        db.execute_batch("DELETE FROM blob; INSERT INTO blob SELECT * FROM saved; DROP TABLE saved").unwrap();
+        bench.change("DELETE FROM blob; INSERT INTO blob SELECT * FROM saved; DROP TABLE saved");
         assert!(matches!(read, Err(Error::Corrupt { .. })), "{change}: {:?}", read.map(|r| r.len()));
     };
     for ids in [small, large] {
@@ -312,10 +304,11 @@ fn nothing_plain_lies_on_the_disk() {
     let mut large = noise(2 * CHUNK, 1);
     large[CHUNK..CHUNK + marker.len()].copy_from_slice(marker);
     put(&store, &large).unwrap();
-    for path in packs(&bench)
-        .into_iter()
-        .chain(["store.db", "store.db-wal"].map(|n| bench.data().join("data").join(n)))
-    {
+    let mut files = packs(&bench);
+    if bench.database.is_none() {
+        files.extend(["store.db", "store.db-wal"].map(|name| bench.data().join("data").join(name)));
+    }
+    for path in files {
         let bytes = std::fs::read(&path).unwrap();
         assert!(!bytes.windows(12).any(|w| w == &marker[..12]), "{path:?}");
     }

@@ -100,24 +100,6 @@ fn a_closure_sees_its_neighbours_and_readers_only_commits() {
 }
 
 #[test]
-fn a_full_disk_takes_only_those_that_do_not_fit() {
-    // The schema needs about 10 pages; each large note 26 more.
-    let bench = Bench::tuned(|t| t.max_pages = Some(45));
-    let store = bench.open();
-    let large = |id: i64| -> Closure<()> { Box::new(move |tx| insert(tx, id, &[7; 100_000])) };
-    let answers = in_one_group(&store, vec![noting(1), large(2), large(3), noting(4), large(5), noting(6)]);
-    let refused: Vec<_> = answers.iter().map(|a| matches!(a, Err(Error::Full))).collect();
-    assert_eq!(refused, [false, false, true, false, true, false], "{answers:?}");
-    assert_eq!(ids(&store), [1, 2, 4, 6]);
-    drop(store);
-    // And with room again it all goes on.
-    let bench = Bench { tuning: Tuning::default(), ..bench };
-    let store = bench.open();
-    store.write_blocking(Scope::instance(), move |tx| insert(tx, 5, &[7; 100_000])).unwrap();
-    assert_eq!(ids(&store), [1, 2, 4, 5, 6]);
-}
-
-#[test]
 fn after_a_failed_commit_nobody_is_told_yes_and_the_store_opens_again() {
     let bench = Bench::new();
     let store = bench.open();
@@ -132,7 +114,7 @@ fn after_a_failed_commit_nobody_is_told_yes_and_the_store_opens_again() {
 
 #[test]
 fn bulk_waits_behind_delivery_but_not_for_ever() {
-    let bench = Bench::tuned(|t| t.group = 1);
+    let bench = Bench::tuned(|t| (t.group, t.shared_group) = (1, 1));
     let store = bench.open();
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (go, wait) = std::sync::mpsc::channel::<()>();

@@ -1,6 +1,6 @@
 //! The write-ahead log stays short, whatever readers do.
 
-use super::*;
+use super::on_sqlite::*;
 
 fn tuned() -> Bench {
     let mut bench = Bench::tuned(|t| {
