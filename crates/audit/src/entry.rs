@@ -1,7 +1,9 @@
 //! An entry as it is stored and hashed.
 
 use sealpost_crypto::{Aad, sha256};
-use sealpost_model::{AccountId, Actor, AuditId, Id, PersonId, RecipientId, TenantId, Time};
+use sealpost_model::{
+    AccountId, Actor, AuditId, ConnectorId, DeviceId, Id, PersonId, RecipientId, TenantId, Time,
+};
 use sealpost_store::{Row, Sql, Tx, params};
 use serde::{Deserialize, Serialize};
 use tlog_tiles::{Hash, record_hash};
@@ -163,6 +165,8 @@ impl Entry {
             2 => Actor::Recipient { tenant, recipient: RecipientId::from_raw(self.actor) },
             3 => Actor::System,
             4 => Actor::Operator { uid: u32::try_from(self.actor).ok()? },
+            5 => Actor::Device { tenant, device: DeviceId::from_raw(self.actor) },
+            6 => Actor::Connector { tenant, connector: ConnectorId::from_raw(self.actor) },
             _ => return None,
         })
     }
@@ -216,6 +220,8 @@ fn actor_numbers(actor: Actor) -> (i64, i64, i64) {
         Actor::Recipient { tenant, recipient } => (2, tenant.raw(), recipient.raw()),
         Actor::System => (3, 0, 0),
         Actor::Operator { uid } => (4, 0, i64::from(uid)),
+        Actor::Device { tenant, device } => (5, tenant.raw(), device.raw()),
+        Actor::Connector { tenant, connector } => (6, tenant.raw(), connector.raw()),
     }
 }
 

@@ -28,10 +28,16 @@ pub enum ObjectKind {
     Audit = 18,
     LifeKey = 19,
     DataKey = 20,
+    Act = 21,
+    Grant = 22,
+    Connector = 23,
+    Ban = 24,
+    /// The version of the row that is named right before: an older row that was put back is noticed.
+    Version = 25,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Other,
         Self::Tenant,
         Self::Domain,
@@ -53,6 +59,11 @@ impl ObjectKind {
         Self::Audit,
         Self::LifeKey,
         Self::DataKey,
+        Self::Act,
+        Self::Grant,
+        Self::Connector,
+        Self::Ban,
+        Self::Version,
     ];
 
     /// Its word in reports.
@@ -79,6 +90,11 @@ impl ObjectKind {
             Self::Audit => "audit",
             Self::LifeKey => "life-key",
             Self::DataKey => "data-key",
+            Self::Act => "act",
+            Self::Grant => "grant",
+            Self::Connector => "connector",
+            Self::Ban => "ban",
+            Self::Version => "version",
         }
     }
 }
@@ -123,6 +139,17 @@ from_ids! {
     AuditId => Audit,
     LifeKeyId => LifeKey,
     DataKeyId => DataKey,
+    ActId => Act,
+    GrantId => Grant,
+    ConnectorId => Connector,
+    BanId => Ban,
+}
+
+impl Object {
+    /// The version of the row that the object before it names.
+    pub const fn version(version: i64) -> Self {
+        Self { kind: ObjectKind::Version, id: version }
+    }
 }
 
 impl From<i64> for Object {
@@ -200,9 +227,9 @@ mod tests {
     #[test]
     fn each_id_type_has_its_kind() {
         use sealpost_model::{
-            AccountId, AddressId, AuditId, BlobId, CredentialId, DataKeyId, DeviceId, DomainId, EntryId,
-            FolderId, JournalId, LedgerId, LifeKeyId, PersonId, PickupId, QueueId, RecipientId, SessionId,
-            SubmissionId, TenantId, for_each_id,
+            AccountId, ActId, AddressId, AuditId, BanId, BlobId, ConnectorId, CredentialId, DataKeyId,
+            DeviceId, DomainId, EntryId, FolderId, GrantId, JournalId, LedgerId, LifeKeyId, PersonId,
+            PickupId, QueueId, RecipientId, SessionId, SubmissionId, TenantId, for_each_id,
         };
         assert_eq!(Object::from(BlobId::from_raw(7)), Object { kind: ObjectKind::Blob, id: 7 });
         macro_rules! known {
@@ -223,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn print_and_parse(list in prop::collection::vec((0..21_usize, any::<i64>()), 0..50)) {
+        fn print_and_parse(list in prop::collection::vec((0..ObjectKind::ALL.len(), any::<i64>()), 0..50)) {
             let objects: Vec<_> =
                 list.into_iter().map(|(k, id)| Object { kind: ObjectKind::ALL[k], id }).collect();
             prop_assert_eq!(decode(&encode(&objects)), Some(objects));

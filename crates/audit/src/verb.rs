@@ -160,6 +160,45 @@ verbs! {
     /// A proof was made for somebody.
     Prove = 118 "prove";
 
+    /// An address got another target, or a group other members or rules.
+    AddressChange = 130 "address-change";
+    /// An address was removed.
+    AddressRemove = 131 "address-remove";
+    /// Somebody was given rights on a mailbox, or other ones.
+    GrantAdd = 132 "grant-add";
+    /// Somebody's rights on a mailbox ended.
+    GrantRemove = 133 "grant-remove";
+    /// A machine was allowed to send.
+    DeviceAdd = 134 "device-add";
+    /// A machine's access ended.
+    DeviceDisable = 135 "device-disable";
+    /// A trusted server was made known.
+    ConnectorAdd = 136 "connector-add";
+    /// A trusted server is trusted no more.
+    ConnectorDisable = 137 "connector-disable";
+    /// Somebody asked for an act that needs a second person.
+    ActPropose = 138 "act-propose";
+    /// A second person agreed.
+    ActApprove = 139 "act-approve";
+    /// A second person said no.
+    ActRefuse = 140 "act-refuse";
+    /// Nobody agreed in time.
+    ActExpire = 141 "act-expire";
+    /// What a second person had agreed to was done.
+    ActDone = 142 "act-done";
+    /// A network may not sign in for a while.
+    Ban = 143 "ban";
+    /// A ban was lifted.
+    BanLift = 144 "ban-lift";
+    /// Somebody was told of something about their sign-in.
+    Alert = 145 "alert";
+    /// Somebody signed in from a place that was not known yet.
+    NewPlace = 146 "new-place";
+    /// All of a person's sessions were ended.
+    SessionsEnd = 147 "sessions-end";
+    /// Whether a person is told of sign-ins was changed.
+    AlertsChange = 148 "alerts-change";
+
     /// A row of the log was not what had been written.
     Tampered = 120 "tampered";
     /// A part of the read journal could not be read back.

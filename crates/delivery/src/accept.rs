@@ -3,7 +3,10 @@
 use sealpost_archive::journal::{Direction, Envelope, NewJournal};
 use sealpost_audit::{Caller, Verb};
 use sealpost_crypto::Aad;
-use sealpost_model::{AccountId, Address, Flags, Id, LedgerId, ReversePath, SubmissionId, TenantId};
+use sealpost_identity::Target;
+use sealpost_model::{
+    AccountId, Address, AddressId, Flags, Id, LedgerId, ReversePath, SubmissionId, TenantId,
+};
 use sealpost_policy::{DomainPolicy, Grade, Method, Plan, Reason, RecipientFacts, decide};
 use sealpost_store::keys::{Root, TenantKeys};
 
@@ -35,6 +38,39 @@ struct Planned {
     address: Address,
     rcpt: Rcpt,
     plan: Plan,
+    /// They are a member of a group that was written to.
+    by_group: bool,
+}
+
+/// All recipients, and the groups that were unfolded.
+#[derive(Default)]
+struct Routes {
+    planned: Vec<Planned>,
+    groups: Vec<(Address, AddressId)>,
+}
+
+impl Routes {
+    /// A mailbox gets one copy, however many groups it is in.
+    fn push(&mut self, new: Planned) {
+        let same = |p: &Planned| match (p.rcpt, new.rcpt) {
+            (Rcpt::Here { account: a, .. }, Rcpt::Here { account: b, .. }) => {
+                a == b && (p.by_group || new.by_group)
+            }
+            _ => false,
+        };
+        if !self.planned.iter().any(|p| p.address.same(&new.address) || same(p)) {
+            self.planned.push(new);
+        }
+    }
+}
+
+/// What decides about each recipient of a message.
+#[derive(Clone, Copy)]
+struct Way {
+    origin: Origin,
+    kind: Kind,
+    domain: DomainPolicy,
+    asked_pickup: bool,
 }
 
 /// What all rows of a message have in common.
@@ -91,7 +127,8 @@ impl Delivery {
         let arrived = body.finish(self).await?;
         self.check_message(origin, &from, &arrived).await?;
         let sender = self.sender_account(origin, &from).await?;
-        let planned = self.plan(origin, kind, &from, to, arrived.facts.tags.pickup).await?;
+        let Routes { planned, groups } =
+            self.plan(origin, kind, &from, to, arrived.facts.tags.pickup).await?;
 
         let now = self.inner.clock.now();
         let id: SubmissionId = self.inner.store.id();
@@ -126,7 +163,13 @@ impl Delivery {
                 direction: direction(origin, &planned),
                 envelope: &Envelope {
                     from: from.to_string(),
-                    to: planned.iter().map(|p| p.address.to_string()).collect(),
+                    // A group stands before its members, as it was written to.
+                    to: groups
+                        .iter()
+                        .map(|(address, _)| address)
+                        .chain(planned.iter().map(|p| &p.address))
+                        .map(Address::to_string)
+                        .collect(),
                     sha256: kept.uploaded.sha256,
                     size: kept.uploaded.stored,
                 },
@@ -155,7 +198,8 @@ impl Delivery {
             .object(id)
             .object(journal.id)
             .objects(entries.iter().map(|e| e.id))
-            .objects(rows.iter().map(|r| r.ledger));
+            .objects(rows.iter().map(|r| r.ledger))
+            .objects(groups.iter().map(|(_, group)| *group));
         if let Some(account) = sender {
             draft = draft.owner(account);
         }
@@ -179,23 +223,26 @@ impl Delivery {
         if arrived.from_fields != 1 || arrived.facts.from.is_empty() {
             return Err(Reason::FromFieldInvalid.into());
         }
-        // S51: both the envelope's sender and each author belong to the person who signed in.
-        for author in &arrived.facts.from {
-            let author = Address::parse(author).map_err(|_| Reason::FromFieldInvalid)?;
-            if !self.inner.identity.owns(person, &author).await? {
-                return Err(Reason::SenderNotOwned.into());
+        // S51: both the envelope's sender and each author belong to the person who signed in, or were granted to them.
+        // Who writes on behalf of somebody says so in the Sender field.
+        let named = !arrived.senders.is_empty();
+        for sender in &arrived.senders {
+            if let Some(reason) = self.inner.identity.may_send(person, sender).await?.refusal(false) {
+                return Err(reason.into());
             }
         }
-        for sender in &arrived.senders {
-            if !self.inner.identity.owns(person, sender).await? {
-                return Err(Reason::SenderNotOwned.into());
+        for author in &arrived.facts.from {
+            let author = Address::parse(author).map_err(|_| Reason::FromFieldInvalid)?;
+            if let Some(reason) = self.inner.identity.may_send(person, &author).await?.refusal(named) {
+                return Err(reason.into());
             }
         }
         match from.address() {
-            Some(from) if !self.inner.identity.owns(person, from).await? => {
-                Err(Reason::SenderNotOwned.into())
-            }
-            _ => Ok(()),
+            Some(from) => match self.inner.identity.may_send(person, from).await?.refusal(true) {
+                Some(reason) => Err(reason.into()),
+                None => Ok(()),
+            },
+            None => Ok(()),
         }
     }
 
@@ -220,7 +267,7 @@ impl Delivery {
         from: &ReversePath,
         to: Vec<Address>,
         asked_pickup: bool,
-    ) -> Result<Vec<Planned>, Refused> {
+    ) -> Result<Routes, Refused> {
         let tenant = origin.tenant();
         let signed_in = (!matches!(origin, Origin::Inbound { .. })).then_some(tenant);
         let domain = match from.address() {
@@ -229,35 +276,78 @@ impl Delivery {
         };
         // Whoever is not of a domain of ours (a recipient who replies) is held to what a HIPAA domain is held to.
         let domain = domain.map_or(DomainPolicy::HIPAA, |d| d.policy());
-        let mut planned: Vec<Planned> = Vec::with_capacity(to.len());
+        let way = Way { origin, kind, domain, asked_pickup };
+        let mut routes = Routes::default();
         for address in to {
-            if planned.iter().any(|p| p.address.same(&address)) {
+            if routes.planned.iter().any(|p| p.address.same(&address)) {
                 continue;
             }
-            let rcpt = self.resolve(signed_in, &address).await?;
-            let plan = match rcpt {
-                Rcpt::Here { tenant: theirs, .. } if theirs == tenant => {
-                    decide::plan(RecipientFacts::SameTenant, domain, asked_pickup)
+            match self.resolve(signed_in, &address).await? {
+                Rcpt::Group { tenant: theirs, group } if theirs == tenant => {
+                    self.plan_group(way, address, group, &mut routes).await?;
                 }
-                // An envelope from outside for two tenants was refused at RCPT.
-                Rcpt::Here { .. } if matches!(origin, Origin::Inbound { .. }) => {
-                    return Err(Reason::OtherTenant.into());
+                rcpt => {
+                    let plan = way.plan(rcpt)?;
+                    routes.push(Planned { address, rcpt, plan, by_group: false });
                 }
-                Rcpt::Here { .. } => decide::plan(RecipientFacts::OtherTenant, domain, asked_pickup),
-                Rcpt::Command { .. } => {
-                    Plan { methods: vec![Method::Command], floor: Grade::Dane, reason: Reason::Owner }
-                }
-                Rcpt::Elsewhere if matches!(kind, Kind::Notice | Kind::Dsn) => {
-                    let floor = decide::notice_floor();
-                    Plan { methods: vec![Method::Smtp], floor, reason: Reason::VerifiableTransport }
-                }
-                // A receipt lives in the sender's mailbox only.
-                Rcpt::Elsewhere if kind == Kind::Receipt => return Err(Reason::AddressRefused.into()),
-                Rcpt::Elsewhere => decide::plan(RecipientFacts::Outside, domain, asked_pickup),
-            };
-            planned.push(Planned { address, rcpt, plan });
+            }
         }
-        Ok(planned)
+        Ok(routes)
+    }
+
+    /// The members of a group in place of it (S36): those here in this transaction, the others by the queue.
+    async fn plan_group(
+        &self,
+        way: Way,
+        address: Address,
+        group: AddressId,
+        routes: &mut Routes,
+    ) -> Result<(), Refused> {
+        if routes.groups.iter().any(|(_, known)| *known == group) {
+            return Ok(());
+        }
+        // A receipt lives in one mailbox.
+        if way.kind == Kind::Receipt {
+            return Err(Reason::AddressRefused.into());
+        }
+        let (inside, person) = match way.origin {
+            Origin::Submission { person, .. } => (true, Some(person)),
+            Origin::System { .. } => (true, None),
+            Origin::Inbound { .. } | Origin::Portal { .. } => (false, None),
+        };
+        let tenant = way.origin.tenant();
+        let unfolded = match self.inner.identity.unfold(tenant, group, inside, person).await {
+            Ok(unfolded) => unfolded,
+            Err(sealpost_identity::Error::Denied(denied)) => return Err(denied.reason.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if unfolded.here.is_empty() && unfolded.outside.is_empty() {
+            return Err(Reason::AddressRefused.into());
+        }
+        routes.groups.push((address, group));
+        for (address, account) in unfolded.here {
+            let rcpt = Rcpt::Here { tenant, account };
+            let mut plan = way.plan(rcpt)?;
+            // One full mailbox keeps nobody else from their mail: its copy waits in the queue.
+            if !self.inner.mailboxes.has_room(account, 1).await? {
+                plan.methods = vec![Method::Local];
+            }
+            routes.push(Planned { address, rcpt, plan, by_group: true });
+        }
+        for address in unfolded.outside {
+            let rcpt = match self.inner.identity.resolve(&address).await? {
+                Target::ForeignDomain => Rcpt::Elsewhere,
+                Target::Mailbox(m) => Rcpt::Here { tenant: m.tenant, account: m.account },
+                // A member that is gone in another organisation of this server.
+                _ => continue,
+            };
+            let plan = match rcpt {
+                Rcpt::Here { .. } => decide::plan(RecipientFacts::OtherTenant, way.domain, way.asked_pickup),
+                rcpt => way.plan(rcpt)?,
+            };
+            routes.push(Planned { address, rcpt, plan, by_group: true });
+        }
+        Ok(())
     }
 
     fn seal_row(&self, common: &Common<'_>, planned: &Planned) -> RecipientRow {
@@ -329,6 +419,36 @@ impl Delivery {
         });
         body.write(bytes).await?;
         body.finish(self).await
+    }
+}
+
+impl Way {
+    /// How one recipient is reached.
+    fn plan(self, rcpt: Rcpt) -> Result<Plan, Refused> {
+        let Self { origin, kind, domain, asked_pickup } = self;
+        let tenant = origin.tenant();
+        Ok(match rcpt {
+            Rcpt::Here { tenant: theirs, .. } if theirs == tenant => {
+                decide::plan(RecipientFacts::SameTenant, domain, asked_pickup)
+            }
+            // An envelope from outside for two tenants was refused at RCPT.
+            Rcpt::Here { .. } | Rcpt::Group { .. } if matches!(origin, Origin::Inbound { .. }) => {
+                return Err(Reason::OtherTenant.into());
+            }
+            Rcpt::Here { .. } | Rcpt::Group { .. } => {
+                decide::plan(RecipientFacts::OtherTenant, domain, asked_pickup)
+            }
+            Rcpt::Command { .. } => {
+                Plan { methods: vec![Method::Command], floor: Grade::Dane, reason: Reason::Owner }
+            }
+            Rcpt::Elsewhere if matches!(kind, Kind::Notice | Kind::Dsn) => {
+                let floor = decide::notice_floor();
+                Plan { methods: vec![Method::Smtp], floor, reason: Reason::VerifiableTransport }
+            }
+            // A receipt lives in the sender's mailbox only.
+            Rcpt::Elsewhere if kind == Kind::Receipt => return Err(Reason::AddressRefused.into()),
+            Rcpt::Elsewhere => decide::plan(RecipientFacts::Outside, domain, asked_pickup),
+        })
     }
 }
 

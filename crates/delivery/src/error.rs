@@ -65,7 +65,7 @@ impl Refused {
     /// Whose fault it is: reply codes follow from it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Policy(Reason::MailboxFull) => Fault::Temporary,
+            Self::Policy(Reason::MailboxFull | Reason::DeviceRate) => Fault::Temporary,
             Self::Policy(_) => Fault::Policy,
             Self::Failed(Error::Mailbox(e @ sealpost_mailbox::Error::Message(_))) => e.fault(),
             Self::Failed(_) => Fault::Temporary,

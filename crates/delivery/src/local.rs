@@ -23,7 +23,9 @@ impl LocalCourier {
     async fn hand_over(&self, batch: &Batch, job: &Job) -> Result<Outcome, Refused> {
         const PIECE: u64 = 256 << 10;
         let rcpt = self.delivery.check_recipient(None, &job.recipient).await?;
-        let Rcpt::Here { tenant, .. } = rcpt else { return Err(Reason::NoSuchAddress.into()) };
+        let (Rcpt::Here { tenant, .. } | Rcpt::Group { tenant, .. }) = rcpt else {
+            return Err(Reason::NoSuchAddress.into());
+        };
         let origin = Origin::Inbound { tenant };
         let mut body = self.delivery.begin(Arrival {
             origin,

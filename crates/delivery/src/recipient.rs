@@ -1,7 +1,7 @@
 //! Who a recipient is, asked at RCPT and again at the end.
 
 use sealpost_identity::Target;
-use sealpost_model::{AccountId, Address, TenantId};
+use sealpost_model::{AccountId, Address, AddressId, TenantId};
 use sealpost_policy::Reason;
 
 use crate::{Delivery, Refused};
@@ -16,6 +16,13 @@ pub enum Rcpt {
         /// The mailbox.
         account: AccountId,
     },
+    /// A group: each of its members gets it.
+    Group {
+        /// Its organisation.
+        tenant: TenantId,
+        /// Which.
+        group: AddressId,
+    },
     /// `sent+ID@DOMAIN`: words for the server about a message that was sent.
     Command {
         /// The organisation.
@@ -29,7 +36,7 @@ impl Rcpt {
     /// The organisation, when it is one of ours.
     pub const fn tenant(self) -> Option<TenantId> {
         match self {
-            Self::Here { tenant, .. } | Self::Command { tenant } => Some(tenant),
+            Self::Here { tenant, .. } | Self::Group { tenant, .. } | Self::Command { tenant } => Some(tenant),
             Self::Elsewhere => None,
         }
     }
@@ -40,7 +47,8 @@ impl Delivery {
     /// write to addresses of ours alone (S51).
     ///
     /// # Errors
-    /// [`Reason::RelayDenied`], [`Reason::NoSuchAddress`], [`Reason::AddressRefused`], [`Reason::MailboxFull`].
+    /// [`Reason::RelayDenied`], [`Reason::NoSuchAddress`], [`Reason::AddressRefused`], [`Reason::GroupClosed`],
+    /// [`Reason::MailboxFull`].
     pub async fn check_recipient(
         &self,
         signed_in: Option<TenantId>,
@@ -62,6 +70,11 @@ impl Delivery {
     ) -> Result<Rcpt, Refused> {
         match self.inner.identity.resolve(address).await? {
             Target::Mailbox(target) => Ok(Rcpt::Here { tenant: target.tenant, account: target.account }),
+            // A name in a header proves nothing: only who signed in counts as somebody of the organisation.
+            Target::Group { tenant, anyone, .. } if !anyone && signed_in != Some(tenant) => {
+                Err(Reason::GroupClosed.into())
+            }
+            Target::Group { tenant, group, .. } => Ok(Rcpt::Group { tenant, group }),
             Target::UnknownUser { tenant } if signed_in == Some(tenant) && is_command(address) => {
                 Ok(Rcpt::Command { tenant })
             }

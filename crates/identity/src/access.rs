@@ -22,7 +22,9 @@ impl Identity {
             Some(row) => {
                 row.check(&*self.tenant_keys(row.tenant).await?)?;
                 let owner = (row.person != 0).then(|| PersonId::from_raw(row.person));
-                MailboxFacts { account, tenant: row.tenant, owner, grant: None }
+                let mine = owner == Some(login.person);
+                let grant = if mine { None } else { self.rights_on(login.person, account).await?.right() };
+                MailboxFacts { account, tenant: row.tenant, owner, grant }
             }
             // No address, no owner: nobody may.
             None => MailboxFacts { account, tenant: login.tenant, owner: None, grant: None },

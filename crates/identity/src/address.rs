@@ -1,15 +1,15 @@
 //! Addresses and what they lead to.
 
-use sealpost_audit::{Caller, Verb};
+use sealpost_audit::{Caller, Entry, Verb};
 use sealpost_model::{AccountId, Address, AddressId, DomainId, Id, PersonId, TenantId};
 use sealpost_store::keys::TenantKeys;
 use sealpost_store::{Row, Tx, params};
 
 use crate::service::{aad, open, seal};
 use crate::tenant::FIRST;
-use crate::{Error, Identity, schema};
+use crate::{Change, Error, Identity, schema};
 
-/// The kinds of target that the stored format knows. This version makes mailboxes and aliases.
+/// The kinds of target that the stored format knows. This version makes mailboxes, aliases, groups and refusals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum TargetKind {
@@ -28,6 +28,18 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
+    /// Its word in lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mailbox => "mailbox",
+            Self::Alias => "alias",
+            Self::Group => "group",
+            Self::Relay => "relay",
+            Self::Fax => "fax",
+            Self::Refusal => "refusal",
+        }
+    }
+
     const ALL: [Self; 6] = [Self::Mailbox, Self::Alias, Self::Group, Self::Relay, Self::Fax, Self::Refusal];
 }
 
@@ -51,6 +63,15 @@ pub struct MailboxTarget {
 pub enum Target {
     /// A mailbox here, directly or by an alias.
     Mailbox(MailboxTarget),
+    /// Members, each of whom gets it; [`Identity::unfold`] says who they are.
+    Group {
+        /// Whose organisation.
+        tenant: TenantId,
+        /// Which.
+        group: AddressId,
+        /// Whether people outside may write to it.
+        anyone: bool,
+    },
     /// Something that a later version made.
     Unsupported {
         /// Whose organisation.
@@ -139,6 +160,10 @@ impl AddressRow {
         self.covered(|parts| keys.mac("address", self.id.raw(), self.version, parts))
     }
 
+    pub(crate) fn sign(&mut self, keys: &TenantKeys) {
+        self.mac = self.mac(keys);
+    }
+
     pub(crate) fn check(&self, keys: &TenantKeys) -> Result<(), Error> {
         self.covered(|parts| keys.verify_mac("address", self.id.raw(), self.version, parts, &self.mac))
             .map_err(|_| self.tampered())
@@ -168,7 +193,7 @@ impl AddressRow {
         if self.account == 0 { None } else { Some(self.account) }
     }
 
-    fn tampered(&self) -> Error {
+    pub(crate) fn tampered(&self) -> Error {
         Error::Tampered { table: "address", id: self.id.raw() }
     }
 
@@ -187,7 +212,7 @@ impl AddressRow {
         Self::sealed(keys, place, id, address, kind, numbers)
     }
 
-    fn sealed(
+    pub(crate) fn sealed(
         keys: &TenantKeys,
         place: &Place,
         id: AddressId,
@@ -213,6 +238,25 @@ impl AddressRow {
         row
     }
 
+    /// Writes what may change, if nobody else has.
+    pub(crate) fn update(&self, tx: &mut Tx, was: i64) -> Result<(), Error> {
+        let values = params![
+            self.id,
+            was,
+            self.kind,
+            self.account,
+            self.person,
+            self.points_to,
+            self.target,
+            self.version,
+            self.mac
+        ];
+        if tx.execute(&schema::ADDRESS_UPDATE, values)? != 1 {
+            return Err(Error::Changed);
+        }
+        Ok(())
+    }
+
     pub(crate) fn insert(&self, tx: &mut Tx) -> Result<(), Error> {
         let values = params![
             self.id,
@@ -235,6 +279,22 @@ impl AddressRow {
     }
 }
 
+/// A shared mailbox's address, ready for [`insert_shared`].
+#[derive(Clone)]
+pub struct SharedRow {
+    row: AddressRow,
+    entry: Entry,
+}
+
+/// Writes a shared mailbox's address with its entry; afterwards the caller calls [`Identity::changed`].
+///
+/// # Errors
+/// [`Error::AddressExists`]; the store's.
+pub fn insert_shared(tx: &mut Tx, shared: &SharedRow) -> Result<(), Error> {
+    shared.row.insert(tx)?;
+    Ok(sealpost_audit::insert(tx, &shared.entry)?)
+}
+
 /// Where a new address goes.
 pub(crate) struct Place {
     pub tenant: TenantId,
@@ -243,7 +303,7 @@ pub(crate) struct Place {
 }
 
 impl Identity {
-    /// Gives a mailbox a further address.
+    /// Gives a mailbox a further address; its people may write under it too.
     ///
     /// # Errors
     /// [`Error::NoSuchDomain`], [`Error::AddressExists`], [`Error::AliasTarget`]; the store's.
@@ -255,21 +315,103 @@ impl Identity {
         by: &Caller,
     ) -> Result<AddressId, Error> {
         let place = self.place(tenant, address).await?;
-        let goal = self
-            .row_of(leads_to)
-            .await?
-            .filter(|g| g.tenant == tenant && g.kind == TargetKind::Mailbox as i64);
-        let goal = goal.ok_or(Error::AliasTarget)?;
+        let goal = self.alias_goal(tenant, leads_to).await?;
         let keys = self.tenant_keys(tenant).await?;
-        goal.check(&keys)?;
         let id: AddressId = self.inner.store.id();
         let row = AddressRow::sealed(&keys, &place, id, address, TargetKind::Alias, (0, 0, goal.id.raw()));
-        let entry = self.entry(tenant, by, Verb::AddressAdd, id).await?;
-        self.commit(tenant, entry, move |tx| row.insert(tx)).await?;
+        let draft = self
+            .address_draft(&row, Verb::AddressAdd, by)
+            .object(goal.id)
+            .note("address", address.to_string())
+            .note("target", leads_to.to_string());
+        let change = Change::new(tenant).entry(self.inner.audit.seal(draft).await?);
+        self.apply(change.write(move |tx| row.insert(tx))).await?;
         Ok(id)
     }
 
-    /// Gives an account that is nobody's own an address: a shared mailbox.
+    /// Lets an alias lead to another mailbox.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAddress`], [`Error::AddressNeeded`] if it is no alias, [`Error::AliasTarget`]; the store's.
+    pub async fn move_alias(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+        leads_to: &Address,
+        by: &Caller,
+    ) -> Result<(), Error> {
+        let (mut row, keys) = self.own_row(tenant, address).await?;
+        if row.kind()? != TargetKind::Alias {
+            return Err(Error::AddressNeeded("only an alias can lead somewhere else"));
+        }
+        let goal = self.alias_goal(tenant, leads_to).await?;
+        let old = match self.row_by_id(row.points_to).await? {
+            Some(old) => old.address(&keys)?.to_string(),
+            None => String::new(),
+        };
+        let was = row.version;
+        (row.points_to, row.version) = (goal.id.raw(), row.version + 1);
+        row.sign(&keys);
+        let draft = self
+            .address_draft(&row, Verb::AddressChange, by)
+            .object(goal.id)
+            .note("address", address.to_string())
+            .note("old", old)
+            .note("new", leads_to.to_string());
+        let change = Change::new(tenant).entry(self.inner.audit.seal(draft).await?);
+        self.apply(change.write(move |tx| row.update(tx, was))).await
+    }
+
+    /// An address that takes no mail.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchDomain`], [`Error::AddressExists`]; the store's.
+    pub async fn add_refusal(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+        by: &Caller,
+    ) -> Result<AddressId, Error> {
+        let place = self.place(tenant, address).await?;
+        let keys = self.tenant_keys(tenant).await?;
+        let id: AddressId = self.inner.store.id();
+        let row = AddressRow::sealed(&keys, &place, id, address, TargetKind::Refusal, (0, 0, 0));
+        let draft = self.address_draft(&row, Verb::AddressAdd, by).note("address", address.to_string());
+        let change = Change::new(tenant).entry(self.inner.audit.seal(draft).await?);
+        self.apply(change.write(move |tx| row.insert(tx))).await?;
+        Ok(id)
+    }
+
+    /// Removes an alias, a group, or an address that takes no mail. A mailbox keeps its own.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAddress`], [`Error::AddressNeeded`]; the store's.
+    pub async fn remove_address(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+        by: &Caller,
+    ) -> Result<(), Error> {
+        let (row, _) = self.own_row(tenant, address).await?;
+        if row.person != 0 {
+            return Err(Error::AddressNeeded(
+                "a person signs in with it; end their access with `user disable`",
+            ));
+        }
+        if row.kind()? == TargetKind::Mailbox {
+            return Err(Error::AddressNeeded("a mailbox has it for its own"));
+        }
+        let draft = self.address_draft(&row, Verb::AddressRemove, by).note("old", address.to_string());
+        let change = Change::new(tenant).entry(self.inner.audit.seal(draft).await?).write(move |tx| {
+            if tx.execute(&schema::ADDRESS_DELETE, params![row.id, row.version])? != 1 {
+                return Err(Error::Changed);
+            }
+            Ok(())
+        });
+        self.apply(change).await
+    }
+
+    /// Gives an account that is nobody's own an address: a shared mailbox. The caller has made the account.
     ///
     /// # Errors
     /// [`Error::NoSuchDomain`], [`Error::AddressExists`]; the store's.
@@ -280,13 +422,36 @@ impl Identity {
         account: AccountId,
         by: &Caller,
     ) -> Result<AddressId, Error> {
+        let shared = self.prepare_shared(tenant, address, account, by).await?;
+        let id = shared.row.id;
+        self.apply(Change::new(tenant).write(move |tx| insert_shared(tx, &shared))).await?;
+        Ok(id)
+    }
+
+    /// The address of a shared mailbox with its entry, for [`insert_shared`] in the transaction that makes the mailbox.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchDomain`], [`Error::AddressExists`]; the store's.
+    pub async fn prepare_shared(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+        account: AccountId,
+        by: &Caller,
+    ) -> Result<SharedRow, Error> {
         let place = self.place(tenant, address).await?;
+        if self.row_of(address).await?.is_some() {
+            return Err(Error::AddressExists);
+        }
         let keys = self.tenant_keys(tenant).await?;
         let id: AddressId = self.inner.store.id();
         let row = AddressRow::mailbox(&keys, &place, id, address, Some(account), None);
-        let entry = self.entry(tenant, by, Verb::AddressAdd, id).await?;
-        self.commit(tenant, entry, move |tx| row.insert(tx)).await?;
-        Ok(id)
+        let draft = self
+            .address_draft(&row, Verb::AddressAdd, by)
+            .owner(account)
+            .note("address", address.to_string());
+        let entry = self.inner.audit.seal(draft).await?;
+        Ok(SharedRow { row, entry })
     }
 
     /// The addresses of an organisation behind `after`, at most 1,000.
@@ -328,6 +493,33 @@ impl Identity {
             }
             _ => Err(Error::NoSuchDomain),
         }
+    }
+
+    async fn alias_goal(&self, tenant: TenantId, leads_to: &Address) -> Result<AddressRow, Error> {
+        let goal = self
+            .row_of(leads_to)
+            .await?
+            .filter(|g| g.tenant == tenant && g.kind == TargetKind::Mailbox as i64)
+            .ok_or(Error::AliasTarget)?;
+        goal.check(&*self.tenant_keys(tenant).await?)?;
+        Ok(goal)
+    }
+
+    async fn own_row(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+    ) -> Result<(AddressRow, std::sync::Arc<TenantKeys>), Error> {
+        let row = self.row_of(address).await?.filter(|r| r.tenant == tenant).ok_or(Error::NoSuchAddress)?;
+        let keys = self.tenant_keys(tenant).await?;
+        row.check(&keys)?;
+        Ok((row, keys))
+    }
+
+    async fn row_by_id(&self, id: i64) -> Result<Option<AddressRow>, Error> {
+        let row =
+            self.inner.store.read(move |tx| tx.row(&schema::ADDRESS, params![id], AddressRow::read)).await?;
+        Ok(row)
     }
 
     /// An address's own row, an alias not followed. Its MAC is not checked yet.

@@ -3,7 +3,7 @@
 //! They hold 140 random bits, so a keyed hash under the tenant's key is enough, and a program that polls costs no
 //! argon2. The hash covers the person and the row, so that a hash can't be moved to somebody else.
 
-use sealpost_audit::{Caller, Verb};
+use sealpost_audit::{Caller, Object, Verb};
 use sealpost_crypto::{app_password, constant_time_eq};
 use sealpost_model::{CredentialId, Id, PersonId, Secret, TenantId, Time};
 use sealpost_store::keys::TenantKeys;
@@ -11,7 +11,7 @@ use sealpost_store::{Row, Topic, params};
 
 use crate::service::{aad, name, open, seal};
 use crate::tenant::FIRST;
-use crate::{Error, Identity, schema};
+use crate::{Change, Error, Identity, schema};
 
 /// An app password as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,24 @@ pub struct AppPassword {
     pub created: Time,
     /// When it was revoked.
     pub revoked: Option<Time>,
+}
+
+/// What is stored of an app password that was shown to somebody.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Made {
+    id: i64,
+    device: String,
+    hash: [u8; 16],
+}
+
+impl Made {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+
+    pub(crate) fn print(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("plain data is always written")
+    }
 }
 
 /// A row of the table.
@@ -103,7 +121,8 @@ pub(crate) fn hash(
 }
 
 impl Identity {
-    /// Makes an app password for a device. It is shown once, here.
+    /// Makes an app password for a device. It is shown once, here. Who makes one for another person goes through
+    /// [`Identity::reset_app_password`].
     ///
     /// # Errors
     /// [`Error::NoSuchPerson`], [`Error::Name`]; the store's.
@@ -113,19 +132,43 @@ impl Identity {
         device: &str,
         by: &Caller,
     ) -> Result<Secret<String>, Error> {
-        let device = name(device)?;
+        let (shown, made) = self.make_app_password(person, device).await?;
+        self.apply(self.app_password_change(person, made, by).await?).await?;
+        Ok(shown)
+    }
+
+    /// The letters, and what is stored of them.
+    pub(crate) async fn make_app_password(
+        &self,
+        person: PersonId,
+        device: &str,
+    ) -> Result<(Secret<String>, Made), Error> {
+        let device = name(device)?.to_owned();
         let owner = self.person(person).await?.ok_or(Error::NoSuchPerson)?;
-        let tenant = owner.tenant;
-        let keys = self.tenant_keys(tenant).await?;
+        let keys = self.tenant_keys(owner.tenant).await?;
         let shown = app_password::random(&self.inner.random);
         let letters = app_password::parse(&shown).ok_or(Error::Name)?;
         let id: CredentialId = self.inner.store.id();
+        Ok((shown, Made { id: id.raw(), device, hash: hash(&keys, id, person, &letters) }))
+    }
+
+    /// An app password as rows; tells the person if somebody else makes it.
+    pub(crate) async fn app_password_change(
+        &self,
+        person: PersonId,
+        made: Made,
+        by: &Caller,
+    ) -> Result<Change, Error> {
+        let owner = self.person(person).await?.ok_or(Error::NoSuchPerson)?;
+        let tenant = owner.tenant;
+        let keys = self.tenant_keys(tenant).await?;
+        let id = CredentialId::from_raw(made.id);
         let mut row = AppPasswordRow {
             id,
             tenant,
             person,
-            device: seal(&keys, &aad(tenant, "app_password", id, "device"), device),
-            hash: hash(&keys, id, person, &letters),
+            device: seal(&keys, &aad(tenant, "app_password", id, "device"), &made.device),
+            hash: made.hash,
             created: self.now(),
             revoked: 0,
             version: FIRST,
@@ -138,9 +181,9 @@ impl Identity {
             .draft(tenant, &by.actor, &by.client, Verb::AppPasswordAdd)
             .object(person)
             .object(id)
-            .note("device", device);
-        let entry = self.inner.audit.seal(draft).await?;
-        self.commit(tenant, entry, move |tx| {
+            .object(Object::version(FIRST))
+            .note("device", &made.device);
+        let change = Change::new(tenant).entry(self.inner.audit.seal(draft).await?).write(move |tx| {
             let values = params![
                 row.id,
                 row.tenant,
@@ -154,9 +197,8 @@ impl Identity {
             ];
             tx.execute(&schema::APP_PASSWORD_INSERT, values)?;
             Ok(())
-        })
-        .await?;
-        Ok(shown)
+        });
+        self.tell_if_other(change, person, by, "A password for a mail program was made").await
     }
 
     /// Revokes one; connections that used it are told through `Topic::Sessions`. Whether `by` may do that for somebody
@@ -186,7 +228,8 @@ impl Identity {
             .audit
             .draft(row.tenant, &by.actor, &by.client, Verb::AppPasswordRevoke)
             .object(person)
-            .object(id);
+            .object(id)
+            .object(Object::version(row.version));
         let entry = self.inner.audit.seal(draft).await?;
         self.commit(row.tenant, entry, move |tx| {
             let values = params![row.id, was, row.revoked, row.version, row.mac];

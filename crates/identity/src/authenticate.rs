@@ -12,7 +12,8 @@ use sealpost_policy::Roles;
 
 use crate::app_password::hash;
 use crate::person::Person;
-use crate::{Error, Identity, Target};
+use crate::place::{Place, network};
+use crate::{AlertKind, Change, Error, Identity, Target};
 
 /// A login and a password, as somebody typed them.
 pub struct Attempt<'a> {
@@ -39,6 +40,8 @@ pub struct Login {
     pub address: Address,
     /// What they are.
     pub roles: Roles,
+    /// Counts how often all of their sessions were ended at once.
+    pub(crate) epoch: i64,
     /// How they signed in.
     pub method: Method,
     /// From where.
@@ -150,7 +153,11 @@ impl Identity {
             Err(AuthError::Temporary) => draft.failed().reason(AuthError::Temporary.reason()),
             Err(error) => draft.refused().reason(error.reason()),
         };
-        self.inner.audit.record(draft).await.map_err(|e| trouble(&e.into()))?;
+        let written = match &verdict {
+            Ok((person, _)) if self.is_new(person, client) => self.welcome(person, draft, client).await,
+            _ => self.inner.audit.record(draft).await.map(drop).map_err(Error::from),
+        };
+        written.map_err(|e| trouble(&e))?;
         verdict.map(|(person, method)| login_of(&person, method, client))
     }
 
@@ -178,6 +185,7 @@ impl Identity {
         // Not from the cache: the feed tells of the commit before the cache has forgotten.
         let Some(person) = self.fresh(login.person).await? else { return Ok(false) };
         Ok(!person.disabled
+            && person.epoch == login.epoch
             && match login.method {
                 Method::Password { credential } => person.credential == credential,
                 Method::AppPassword { id } => person.has(id),
@@ -193,7 +201,10 @@ impl Identity {
                 Some(row) => (row.person != 0).then(|| PersonId::from_raw(row.person)),
                 None => None,
             },
-            Target::Unsupported { .. } | Target::UnknownUser { .. } | Target::ForeignDomain => None,
+            Target::Group { .. }
+            | Target::Unsupported { .. }
+            | Target::UnknownUser { .. }
+            | Target::ForeignDomain => None,
         };
         match person {
             Some(person) => self.person(person).await,
@@ -278,6 +289,31 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whether a person signs in from a network for the first time. This machine is no network.
+    fn is_new(&self, person: &Person, client: &Client) -> bool {
+        !client.ip.to_canonical().is_loopback()
+            && client.protocol != Protocol::Control
+            && !person.places.contains(&self.blind_network(client.ip))
+    }
+
+    /// Writes a login from a new network: its entry, the network, and the notice to the person and the administrators,
+    /// in one transaction (S49). The first network of all is told to nobody.
+    async fn welcome(&self, person: &Person, draft: Draft, client: &Client) -> Result<(), Error> {
+        let tenant = person.tenant;
+        let keys = self.tenant_keys(tenant).await?;
+        let place = Place::new(&keys, tenant, person.id, self.blind_network(client.ip), self.now());
+        let mut change = Change::new(tenant)
+            .entry(self.inner.audit.seal(draft).await?)
+            .write(move |tx| Ok(place.insert(tx)?));
+        if !person.places.is_empty() {
+            let words = format!("{} by {}", network(client.ip), client.protocol.word());
+            change = change.tell(self.notice(tenant, person.id, AlertKind::NewPlace, &words).await?);
+        }
+        self.apply(change).await
+    }
+}
+
 /// What a login names.
 struct Who {
     tenant: TenantId,
@@ -300,6 +336,7 @@ pub(crate) fn login_of(person: &Person, method: Method, client: &Client) -> Logi
         account: person.account,
         address: person.address.clone(),
         roles: person.roles,
+        epoch: person.epoch,
         method,
         client: *client,
     }

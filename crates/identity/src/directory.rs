@@ -42,7 +42,7 @@ impl Identity {
         Ok(target)
     }
 
-    /// Whether a person may send as an address: it leads to a mailbox that is theirs (S51).
+    /// Whether an address leads to a mailbox that is a person's own. Who may write under it: [`Identity::may_send`].
     ///
     /// # Errors
     /// Those of [`Self::resolve`].
@@ -70,7 +70,7 @@ impl Identity {
         Ok(row)
     }
 
-    async fn target(&self, row: &AddressRow, goal: Option<&AddressRow>) -> Result<Target, Error> {
+    pub(crate) async fn target(&self, row: &AddressRow, goal: Option<&AddressRow>) -> Result<Target, Error> {
         let tenant = row.tenant;
         let keys = self.tenant_keys(tenant).await?;
         row.check(&keys)?;
@@ -87,7 +87,10 @@ impl Identity {
                 goal
             }
             TargetKind::Refusal => return Ok(Target::Refused { tenant }),
-            kind @ (TargetKind::Group | TargetKind::Relay | TargetKind::Fax) => {
+            TargetKind::Group => {
+                return Ok(Target::Group { tenant, group: row.id, anyone: Self::takes_anyone(&keys, row)? });
+            }
+            kind @ (TargetKind::Relay | TargetKind::Fax) => {
                 return Ok(Target::Unsupported { tenant, kind });
             }
         };

@@ -167,6 +167,19 @@ impl Identity {
         Ok(Some(facts))
     }
 
+    /// What is known of a domain, by its id.
+    pub(crate) async fn domain_by_id(&self, id: DomainId) -> Result<Option<DomainFacts>, Error> {
+        let row = self
+            .inner
+            .store
+            .read(move |tx| tx.row(&schema::DOMAIN_BY_ID, params![id], DomainRow::read))
+            .await?;
+        match row {
+            Some(row) => row.facts(&*self.tenant_keys(row.tenant).await?).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The domains of an organisation, with their names.
     ///
     /// # Errors

@@ -48,6 +48,56 @@ pub enum Error {
     /// A name is empty or too long.
     #[error("a name has 1 to 200 characters, none of them a control character")]
     Name,
+    /// Who administers is told of sign-ins, whether they like it or not.
+    #[error("whoever administers is always told of their sign-ins")]
+    AlertsStay,
+    /// There is no such act.
+    #[error("there is no such act; see `sealpost act list`")]
+    NoSuchAct,
+    /// The act is over.
+    #[error("this act was decided or has expired; see `sealpost act list`")]
+    ActOver,
+    /// Nobody was given this.
+    #[error("there is no such grant; see `sealpost grant list`")]
+    NoSuchGrant,
+    /// A grant names nothing that may be done.
+    #[error("a grant needs at least one right: read, write, send-as, send-on-behalf")]
+    NoRights,
+    /// The owner of a mailbox needs no grant on it.
+    #[error("the mailbox is that person's own")]
+    OwnMailbox,
+    /// The address leads to no mailbox.
+    #[error("this address does not lead to a mailbox; see `sealpost address list`")]
+    NoMailbox,
+    /// The address is no group.
+    #[error("this address is not a group; see `sealpost group list`")]
+    NoGroup,
+    /// A group can't be in itself.
+    #[error("a group can't be a member of itself")]
+    GroupInItself,
+    /// A group has room for so many.
+    #[error(
+        "a group has at most {0} members and {0} people who may write; put some into a group of their own"
+    )]
+    GroupFull(usize),
+    /// The address is in use and can't be removed.
+    #[error("this address is needed: {0}")]
+    AddressNeeded(&'static str),
+    /// There is no such machine.
+    #[error("there is no such device; see `sealpost device list`")]
+    NoSuchDevice,
+    /// What was said about a machine or server is wrong.
+    #[error("{0}")]
+    Machine(&'static str),
+    /// There is no such ban.
+    #[error("there is no such ban; see `sealpost ban list`")]
+    NoSuchBan,
+    /// There is no such session.
+    #[error("this person has no such session; see `sealpost session list`")]
+    NoSuchSession,
+    /// The list of leaked passwords can't be read.
+    #[error("the list of leaked passwords can't be read, so no password can be set: {0}")]
+    Leaked(String),
     /// Somebody else changed the same row at the same time.
     #[error("somebody else changed this at the same time; look again and repeat it")]
     Changed,
@@ -80,8 +130,23 @@ impl Error {
             | Self::NoSuchAddress
             | Self::NoSuchPerson
             | Self::AliasTarget
+            | Self::AlertsStay
+            | Self::NoSuchAct
+            | Self::ActOver
+            | Self::NoSuchGrant
+            | Self::NoRights
+            | Self::OwnMailbox
+            | Self::NoMailbox
+            | Self::NoGroup
+            | Self::GroupInItself
+            | Self::GroupFull(_)
+            | Self::AddressNeeded(_)
+            | Self::NoSuchDevice
+            | Self::Machine(_)
+            | Self::NoSuchBan
+            | Self::NoSuchSession
             | Self::Name => Fault::Caller,
-            Self::Busy | Self::Changed => Fault::Temporary,
+            Self::Busy | Self::Leaked(_) | Self::Changed => Fault::Temporary,
             Self::Tampered { .. } => Fault::Corrupt,
         }
     }

@@ -1,8 +1,14 @@
 //! People, their addresses and credentials; a login becomes an `Actor` here and nowhere else.
 //!
 //! **The directory.** An *address* resolves to one [`Target`]: a mailbox, an alias, a group, a relay, a fax number or a
-//! refusal. This version makes mailboxes and aliases; the stored format has room for the others. A *person* is not a
-//! mailbox: the address says which account it leads to and whose it is. Ids never change with names.
+//! refusal; the stored format has room for relays and fax numbers, which this version does not make. A *person* is not
+//! a mailbox: the address says which account it leads to and whose it is, *grants* say who else may use it. Ids never
+//! change with names.
+//!
+//! **Two people** (`pending`). Setting another person's credential, opening another's mailbox, giving a role that reads
+//! evidence: in an organisation that holds health information these wait for a second person.
+//!
+//! **Notices** (`outbox`) about credentials, rights and sign-ins are rows of the transaction that they are about.
 //!
 //! **Credentials** (S36, S40). A person's password is hashed with argon2id; without a second factor it works on every
 //! protocol. Mail programs use app passwords: random, 128 bit, named after a device, good for IMAP, POP3 and
@@ -27,12 +33,20 @@ mod admission;
 mod app_password;
 mod authenticate;
 mod cache;
+mod change;
+mod credential;
 mod directory;
 mod domain;
 mod error;
+mod grant;
+mod group;
 mod hashing;
+mod outbox;
 mod password;
+mod pending;
 mod person;
+mod place;
+mod review;
 pub mod sasl;
 mod schema;
 mod service;
@@ -44,16 +58,24 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use address::{AddressSummary, MailboxTarget, Target, TargetKind};
+pub use address::{AddressSummary, MailboxTarget, SharedRow, Target, TargetKind, insert_shared};
 pub use admission::Limits;
 pub use app_password::AppPassword;
 pub use authenticate::{Attempt, AuthError, Login, Method};
+pub(crate) use change::Change;
+pub use credential::Reset;
 pub use domain::{DomainFacts, DomainKind};
 pub use error::Error;
+pub use grant::{GrantSummary, Granted, SendAs};
+pub use group::{GroupEdit, GroupSummary, Unfolded};
+pub use outbox::{Alert, AlertKind};
 pub use password::{Names, PasswordError, PasswordProfile};
+pub use pending::{ActKind, ActState, Approved, PATIENCE, PendingAct, Proposal};
 pub use person::{NewPerson, PersonRow, PersonSummary, insert_person};
+pub use review::ReviewLine;
 pub use schema::{COVERAGE, SCHEMA};
 pub use service::{Identity, Options};
 pub use session::{Session, Touch};
 pub use setup::{LINK_LIFE, Official, SetupLink};
+pub use tenant::Rules;
 pub use verify::{Damage, verify};

@@ -15,6 +15,19 @@ pub enum PasswordProfile {
 }
 
 impl PasswordProfile {
+    /// Its word on the command line and in reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Composition => "composition",
+        }
+    }
+
+    /// The profile with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Length, Self::Composition].into_iter().find(|p| p.word() == word)
+    }
+
     pub(crate) fn from_number(number: i64) -> Option<Self> {
         [Self::Length, Self::Composition].into_iter().find(|p| *p as i64 == number)
     }

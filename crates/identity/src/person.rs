@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use sealpost_audit::{Caller, Entry, Verb};
+use sealpost_audit::{Caller, Entry, Object, Verb};
 use sealpost_model::{AccountId, Address, AddressId, CredentialId, Id, PersonId, Secret, TenantId, Time};
 use sealpost_policy::{Role, Roles};
 use sealpost_store::keys::{Root, TenantKeys};
-use sealpost_store::{ReadTx, Row, Topic, Tx, params};
+use sealpost_store::{ReadTx, Row, Tx, params};
 
 use crate::address::AddressRow;
 use crate::app_password::AppPasswordRow;
 use crate::password::{Names, check};
+use crate::place::Place;
 use crate::service::{aad, name, open, seal};
 use crate::tenant::FIRST;
 use crate::{Error, Identity, schema};
+
+mod change;
 
 /// Somebody to be added.
 pub struct NewPerson {
@@ -70,6 +73,8 @@ pub fn insert_person(tx: &mut Tx, row: &PersonRow) -> Result<(), Error> {
             p.roles,
             p.disabled,
             p.credential,
+            p.epoch,
+            p.quiet,
             p.password,
             p.created,
             p.version,
@@ -113,6 +118,10 @@ pub(crate) struct Columns {
     disabled: bool,
     /// Counts the passwords: each change is another credential.
     credential: i64,
+    /// Counts how often all of their sessions were ended at once.
+    epoch: i64,
+    /// They want no mail about their own sign-ins.
+    quiet: bool,
     password: Vec<u8>,
     created: Time,
     version: i64,
@@ -129,8 +138,11 @@ pub(crate) struct Person {
     pub roles: Roles,
     pub disabled: bool,
     pub credential: i64,
+    pub epoch: i64,
+    pub quiet: bool,
     pub phc: Secret<String>,
     pub app_passwords: Vec<AppPasswordRow>,
+    pub places: Vec<[u8; 16]>,
     row: Columns,
 }
 
@@ -145,10 +157,12 @@ impl Columns {
             roles: r.int(5)?,
             disabled: r.bool(6)?,
             credential: r.int(7)?,
-            password: r.bytes(8)?,
-            created: r.time(9)?,
-            version: r.int(10)?,
-            mac: r.array(11)?,
+            epoch: r.int(8)?,
+            quiet: r.bool(9)?,
+            password: r.bytes(10)?,
+            created: r.time(11)?,
+            version: r.int(12)?,
+            mac: r.array(13)?,
         })
     }
 
@@ -169,6 +183,8 @@ impl Columns {
             self.roles,
             i64::from(self.disabled),
             self.credential,
+            self.epoch,
+            i64::from(self.quiet),
         ];
         let numbers = numbers.map(i64::to_be_bytes);
         let parts: Vec<&[u8]> = numbers.iter().map(<[u8; 8]>::as_slice).collect();
@@ -231,6 +247,8 @@ impl Identity {
             roles: roles.bits(),
             disabled: false,
             credential: FIRST,
+            epoch: FIRST,
+            quiet: false,
             password: Vec::new(),
             created: self.now(),
             version: FIRST,
@@ -245,7 +263,9 @@ impl Identity {
             .audit
             .draft(tenant, &by.actor, &by.client, Verb::PersonAdd)
             .object(id)
+            .object(Object::version(FIRST))
             .object(address_id)
+            .object(Object::version(FIRST))
             .note("roles", words);
         let draft = match account {
             Some(account) => draft.owner(account),
@@ -266,67 +286,6 @@ impl Identity {
         let result = self.inner.store.write(scope, move |tx| insert_person(tx, &row)).await;
         self.changed();
         result.map(|()| id)
-    }
-
-    /// Sets a person's password (S40, S43): ends their web sessions, and whatever knew the old one. Whether `by` may do
-    /// that for somebody else is `policy::decide::command`'s to say.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchPerson`], [`Error::Password`]; the store's.
-    pub async fn set_password(
-        &self,
-        person: PersonId,
-        password: &Secret<String>,
-        by: &Caller,
-    ) -> Result<(), Error> {
-        let old = self.fresh(person).await?.ok_or(Error::NoSuchPerson)?;
-        let entry = self.entry(old.tenant, by, Verb::PasswordSet, person).await?;
-        self.replace_password(old, password, entry).await
-    }
-
-    /// Sets the password of a person as they were read, with this entry.
-    pub(crate) async fn replace_password(
-        &self,
-        old: Person,
-        password: &Secret<String>,
-        entry: Entry,
-    ) -> Result<(), Error> {
-        let keys = self.tenant_keys(old.tenant).await?;
-        let called = old.row.name(&keys)?;
-        self.check_password(old.tenant, &old.address, &called, password).await?;
-        let phc = Secret::new(self.inner.hashing.hash(&self.inner.random, password).await?);
-        self.change_with(old, entry, true, move |row, keys| {
-            row.credential += 1;
-            row.seal_password(keys, phc.expose());
-        })
-        .await
-    }
-
-    /// Ends a person's access: no login works, sessions end. Their mailbox goes on taking mail.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchPerson`]; the store's.
-    pub async fn disable(&self, person: PersonId, by: &Caller) -> Result<(), Error> {
-        let old = self.fresh(person).await?.ok_or(Error::NoSuchPerson)?;
-        self.change(old, Verb::PersonDisable, by, true, |row, _| row.disabled = true).await
-    }
-
-    /// Gives a person's access back.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchPerson`]; the store's.
-    pub async fn enable(&self, person: PersonId, by: &Caller) -> Result<(), Error> {
-        let old = self.fresh(person).await?.ok_or(Error::NoSuchPerson)?;
-        self.change(old, Verb::PersonEnable, by, false, |row, _| row.disabled = false).await
-    }
-
-    /// Changes what a person is. Whether `by` may give these roles is `policy::decide::give_role`'s to say.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchPerson`]; the store's.
-    pub async fn set_roles(&self, person: PersonId, roles: Roles, by: &Caller) -> Result<(), Error> {
-        let old = self.fresh(person).await?.ok_or(Error::NoSuchPerson)?;
-        self.change(old, Verb::RolesChange, by, false, move |row, _| row.roles = roles.bits()).await
     }
 
     /// The people of an organisation behind `after`, at most 1,000.
@@ -421,67 +380,16 @@ impl Identity {
         whole.open(&keys).map(Some)
     }
 
-    /// Changes a person's row under its version, with its entry; `ends` their sessions.
-    async fn change(
-        &self,
-        old: Person,
-        verb: Verb,
-        by: &Caller,
-        ends: bool,
-        edit: impl FnOnce(&mut Columns, &TenantKeys) + Send,
-    ) -> Result<(), Error> {
-        let entry = self.entry(old.tenant, by, verb, old.id).await?;
-        self.change_with(old, entry, ends, edit).await
-    }
-
-    /// The same, with an entry that was made before.
-    async fn change_with(
-        &self,
-        old: Person,
-        entry: Entry,
-        ends: bool,
-        edit: impl FnOnce(&mut Columns, &TenantKeys) + Send,
-    ) -> Result<(), Error> {
-        let keys = self.tenant_keys(old.tenant).await?;
-        let mut row = old.row;
-        let was = row.version;
-        row.version += 1;
-        edit(&mut row, &keys);
-        row.mac = row.mac(&keys);
-        self.commit(row.tenant, entry, move |tx| {
-            let values = params![
-                row.id,
-                was,
-                row.roles,
-                row.disabled,
-                row.credential,
-                row.password,
-                row.version,
-                row.mac
-            ];
-            if tx.execute(&schema::PERSON_UPDATE, values)? != 1 {
-                return Err(Error::Changed);
-            }
-            if ends {
-                tx.execute(&schema::SESSIONS_DELETE, params![row.id])?;
-                tx.execute(&schema::SETUP_LINKS_DELETE, params![row.id])?;
-                tx.after_commit(Topic::Sessions);
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    async fn check_password(
+    pub(crate) async fn check_password(
         &self,
         tenant: TenantId,
         address: &Address,
         called: &str,
         password: &Secret<String>,
     ) -> Result<(), Error> {
-        let (organisation, profile) = self.tenant_facts(tenant).await?.unwrap_or_default();
+        let (organisation, rules) = self.tenant_facts(tenant).await?.unwrap_or_default();
         let names = Names::new([called, &organisation, address.local(), address.domain().as_str()]);
-        Ok(check(password, profile, &names)?)
+        Ok(check(password, rules.passwords, &names)?)
     }
 }
 
@@ -490,13 +398,15 @@ pub(crate) struct Whole {
     row: Columns,
     address: Option<AddressRow>,
     app_passwords: Vec<AppPasswordRow>,
+    places: Vec<Place>,
 }
 
 impl Whole {
     pub(crate) fn around(tx: &ReadTx, row: Columns) -> Result<Self, sealpost_store::Error> {
         let address = tx.row(&schema::ADDRESS, params![row.address], AddressRow::read)?;
         let app_passwords = tx.rows(&schema::APP_PASSWORDS, params![row.id], AppPasswordRow::read)?;
-        Ok(Self { row, address, app_passwords })
+        let places = tx.rows(&schema::PLACES, params![row.id], Place::read)?;
+        Ok(Self { row, address, app_passwords, places })
     }
 
     /// Whether each of them is what was written.
@@ -506,12 +416,15 @@ impl Whole {
     }
 
     fn open(self, keys: &TenantKeys) -> Result<Person, Error> {
-        let Self { row, address, app_passwords } = self;
+        let Self { row, address, app_passwords, places } = self;
         row.check(keys)?;
         let address = address.filter(|a| a.tenant == row.tenant).ok_or_else(|| row.tampered())?;
         address.check(keys)?;
         for app_password in &app_passwords {
             app_password.check(keys)?;
+        }
+        for place in &places {
+            place.check(keys)?;
         }
         Ok(Person {
             id: row.id,
@@ -522,6 +435,9 @@ impl Whole {
             roles: Roles::from_bits(row.roles),
             disabled: row.disabled,
             credential: row.credential,
+            epoch: row.epoch,
+            quiet: row.quiet,
+            places: places.iter().map(|p| p.place).collect(),
             phc: row.open_password(keys)?,
             app_passwords: app_passwords
                 .into_iter()
@@ -533,6 +449,13 @@ impl Whole {
 }
 
 impl Person {
+    /// Whether they have a role that changes what others may do.
+    pub(crate) const fn administers(&self) -> bool {
+        self.roles.has(Role::TenantAdmin)
+            || self.roles.has(Role::SecurityOfficial)
+            || self.roles.has(Role::DomainAdmin)
+    }
+
     /// Whether an app password is good still.
     pub(crate) fn has(&self, app_password: CredentialId) -> bool {
         self.app_passwords.iter().any(|a| a.id == app_password)

@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub admission: Admission,
     pub hashing: Hashing,
     pub verified: Verified,
+    /// Rings when a notice was written.
+    pub told: tokio::sync::Notify,
     /// When sessions were last used; the table is up to half a minute behind.
     pub seen: Mutex<HashMap<SessionId, Time>>,
 }
@@ -79,6 +81,7 @@ impl Identity {
             hashing: Hashing::new(),
             verified: Verified::new(&random),
             random,
+            told: tokio::sync::Notify::new(),
             seen: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -108,7 +111,11 @@ impl Identity {
                 _ => Roles::NONE,
             },
             Actor::Operator { .. } => Roles::NONE.with(Role::Operator),
-            Actor::System | Actor::Recipient { .. } | Actor::Stranger => Roles::NONE,
+            Actor::System
+            | Actor::Recipient { .. }
+            | Actor::Device { .. }
+            | Actor::Connector { .. }
+            | Actor::Stranger => Roles::NONE,
         })
     }
 

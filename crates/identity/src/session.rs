@@ -156,6 +156,20 @@ impl Identity {
         self.kill_session(session.id, by, reason).await.map(drop)
     }
 
+    /// Ends one session of a person.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSession`] if it is not theirs; the store's.
+    pub async fn end_session(&self, person: PersonId, id: SessionId, by: &Caller) -> Result<(), Error> {
+        let row = self
+            .inner
+            .store
+            .read(move |tx| tx.row(&schema::SESSION_BY_ID, params![id], Columns::read))
+            .await?;
+        let row = row.filter(|row| row.person == person).ok_or(Error::NoSuchSession)?;
+        self.end(&row, by, "ended-by-other").await
+    }
+
     /// Ends a session by its id; answers whether there was one. Whether `by` may end somebody else's is
     /// `policy::decide::command`'s to say.
     ///

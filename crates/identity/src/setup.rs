@@ -162,7 +162,7 @@ impl Identity {
             person: row.person,
             address: whose.address,
             organisation,
-            least: profile.least(),
+            least: profile.passwords.least(),
             ends: row.ends,
         }))
     }
@@ -185,8 +185,7 @@ impl Identity {
         let Some(link) = self.setup_link(token).await? else { return Ok(None) };
         let actor = Actor::Person { tenant: old.tenant, person: old.id };
         let draft = self.inner.audit.draft(old.tenant, &actor, client, Verb::PasswordSet);
-        let entry = self.inner.audit.seal(draft.object(old.id).reason("setup-link")).await?;
-        match self.replace_password(old, password, entry).await {
+        match self.replace_password(old, password, draft.reason("setup-link")).await {
             Ok(()) => Ok(Some(link.address)),
             Err(Error::Changed) => Ok(None),
             Err(error) => Err(error),

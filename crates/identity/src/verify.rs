@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sealpost_model::{Address, Domain, Id, TenantId};
+use sealpost_model::{Address, Domain, Id, TenantId, Time};
 use sealpost_store::keys::{Keys, TenantKeys};
 use sealpost_store::{Row, Sql, Store, params};
 
@@ -11,7 +11,7 @@ use crate::address::AddressRow;
 use crate::domain::DomainRow;
 use crate::person::Whole;
 use crate::service::{aad, open};
-use crate::{Error, app_password, person, schema, session, setup, tenant};
+use crate::{Error, app_password, grant, outbox, pending, person, schema, session, setup, tenant};
 
 /// A row that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
         let blind = |address: &Address| keys.instance().blind("address.key", address.key().as_bytes());
         let check = |keys: &TenantKeys| {
             row.check(keys)?;
+            crate::group::verify(keys, &row)?;
             let same = blind(&row.address(keys)?) == row.blind;
             if same { Ok(()) } else { Err(Error::Tampered { table: "address", id: row.id.raw() }) }
         };
@@ -89,7 +90,21 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     for row in look.rows("web_session", &schema::ALL_SESSIONS, session::Columns::read)? {
         look.check("web_session", row.tenant, row.id.raw(), |keys| row.check(keys)).await;
     }
-    // Nothing of these is ever removed; what was added just now is found at a second look.
+    for row in look.rows("mailbox_grant", &schema::ALL_GRANTS, grant::GrantRow::read)? {
+        needs.push(("person", row.person.raw(), format!("mailbox_grant {}", row.id)));
+        look.check("mailbox_grant", row.tenant, row.id.raw(), |keys| row.check(keys)).await;
+    }
+    for row in look.rows("pending_act", &schema::ALL_ACTS, pending::ActRow::read)? {
+        needs.push(("person", row.proposer(), format!("pending_act {}", row.id)));
+        look.check("pending_act", row.tenant, row.id.raw(), |keys| {
+            row.open(keys, Time::from_millis(0)).map(drop)
+        })
+        .await;
+    }
+    for row in look.rows("outbox", &schema::ALL_OUTBOX, outbox::OutboxRow::read)? {
+        look.check("outbox", row.tenant, row.id, |keys| row.open(keys).map(drop)).await;
+    }
+    // Nothing of these is removed while something names it; what was added just now is found at a second look.
     for (table, id, by) in needs {
         let (known, list) = match table {
             "domain" => (&mut domains, &schema::ALL_DOMAINS),

@@ -69,7 +69,8 @@ impl AccountFacts {
 }
 
 impl Mailboxes {
-    /// Makes the account `id` with its life key and folders; [`insert_account`] writes it. `quota` is in bytes.
+    /// Makes the account `id` with its life key and folders; [`insert_account`] writes it. `owner` is `None` for a shared
+    /// mailbox, which people use by grants alone. `quota` is in bytes.
     ///
     /// # Errors
     /// When the key ring can't be written.
@@ -77,17 +78,18 @@ impl Mailboxes {
         &self,
         id: AccountId,
         tenant: TenantId,
-        owner: PersonId,
+        owner: impl Into<Option<PersonId>> + Send,
         quota: i64,
     ) -> Result<NewAccount, Error> {
+        let owner = owner.into();
         let tenant_keys = self.inner.keys.tenant(tenant).await.map_err(|_| Error::Keys)?;
         let (life, key) = self.inner.keys.ring().create_key().await.map_err(|_| Error::Keys)?;
         let inbox = self.inner.store.id();
         let key = Arc::new(key.cipher());
-        let facts = AccountFacts { id, tenant, owner: Some(owner), inbox, key, tenant_keys };
+        let facts = AccountFacts { id, tenant, owner, inbox, key, tenant_keys };
         let folders = self.seal_specials(&facts);
-        let mac = mac(&facts.tenant_keys, id, Some(owner), life, inbox, quota);
-        Ok(NewAccount { id, tenant, owner: Some(owner), life, inbox, quota, mac, folders })
+        let mac = mac(&facts.tenant_keys, id, owner, life, inbox, quota);
+        Ok(NewAccount { id, tenant, owner, life, inbox, quota, mac, folders })
     }
 
     /// The account of a person.

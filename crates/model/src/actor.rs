@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::{PersonId, RecipientId, TenantId};
+use crate::{ConnectorId, DeviceId, PersonId, RecipientId, TenantId};
 
 /// Who does something (S36). Every audit entry carries one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,6 +27,20 @@ pub enum Actor {
     Operator {
         /// Their user id there.
         uid: u32,
+    },
+    /// A machine of an organisation that sends mail: a scanner, an EHR system.
+    Device {
+        /// Whose it is.
+        tenant: TenantId,
+        /// Which.
+        device: DeviceId,
+    },
+    /// A trusted server that hands over mail for one organisation.
+    Connector {
+        /// Whose mail.
+        tenant: TenantId,
+        /// Which.
+        connector: ConnectorId,
     },
     /// Nobody known: a peer on port 25, a visitor of the portal, a failed login.
     Stranger,

@@ -17,7 +17,8 @@ macro_rules! for_each_id {
     ($m:ident) => {
         $m! {
             TenantId, DomainId, AddressId, PersonId, CredentialId, AccountId, FolderId, EntryId, BlobId, JournalId,
-            SubmissionId, LedgerId, QueueId, PickupId, RecipientId, SessionId, DeviceId, AuditId, LifeKeyId, DataKeyId
+            SubmissionId, LedgerId, QueueId, PickupId, RecipientId, SessionId, DeviceId, AuditId, LifeKeyId, DataKeyId, ActId,
+            GrantId, ConnectorId, BanId
         }
     };
 }
@@ -85,7 +86,7 @@ ids! {
     RecipientId,
     /// A web session.
     SessionId,
-    /// A browser or program that earned a credential of its own.
+    /// A browser that earned a credential of its own, or a machine that has one: a scanner, an EHR system.
     DeviceId,
     /// An entry of the audit log.
     AuditId,
@@ -93,4 +94,12 @@ ids! {
     LifeKeyId,
     /// A tenant's data key: it belongs to one process.
     DataKeyId,
+    /// An act that waits for a second person.
+    ActId,
+    /// A person's right on somebody else's mailbox.
+    GrantId,
+    /// A trusted server that hands over mail for one organisation.
+    ConnectorId,
+    /// A network that may not sign in for a while.
+    BanId,
 }

@@ -69,6 +69,11 @@ impl Time {
         self.timestamp().strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
     }
 
+    /// The time of RFC 3339 letters, such as `2027-03-31T23:59:59Z`.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<Timestamp>().ok().map(|t| Self::from_millis(t.as_millisecond()))
+    }
+
     /// `2026-11-21T22:40:22.123Z` (RFC 3339).
     pub fn rfc3339(self) -> String {
         self.timestamp().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()

@@ -66,6 +66,113 @@ pub fn give_role(giver: Roles, role: Role) -> Result<Reason, Denied> {
     if allowed { Ok(Reason::Role) } else { Err(Reason::RoleMissing.into()) }
 }
 
+/// What is known when somebody is to get rights on a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GrantFacts {
+    /// The organisation of the mailbox.
+    pub mailbox_tenant: TenantId,
+    /// The organisation of the person.
+    pub person_tenant: TenantId,
+    /// Whether any address of the mailbox is of a HIPAA domain.
+    pub mailbox_hipaa: bool,
+    /// Whether the person's own address is of a HIPAA domain.
+    pub person_hipaa: bool,
+}
+
+/// May somebody have rights on somebody else's mailbox at all (S7, S10)? Asked when they are given and at each use.
+///
+/// # Errors
+/// [`Reason::ForeignTenant`], [`Reason::HipaaMailbox`].
+pub fn grant(facts: &GrantFacts) -> Result<Reason, Denied> {
+    if facts.mailbox_tenant != facts.person_tenant {
+        return Err(Reason::ForeignTenant.into());
+    }
+    if facts.mailbox_hipaa && !facts.person_hipaa {
+        return Err(Reason::HipaaMailbox.into());
+    }
+    Ok(Reason::Role)
+}
+
+/// May `second` agree to what `first` asked for, about `subject`? Two different people with a role that decides, neither
+/// of them the one whom it is about.
+///
+/// # Errors
+/// [`Reason::RoleMissing`], [`Reason::SecondPerson`].
+pub fn second_person(
+    first: PersonId,
+    subject: Option<PersonId>,
+    second: PersonId,
+    roles: Roles,
+) -> Result<Reason, Denied> {
+    command(roles, Command::ActDecide)?;
+    if first == second || subject == Some(second) {
+        return Err(Reason::SecondPerson.into());
+    }
+    Ok(Reason::Role)
+}
+
+/// Who may write to a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Posting {
+    /// Anybody, people outside too.
+    Anyone = 1,
+    /// Whoever signed in to the organisation.
+    Organisation = 2,
+    /// Its members.
+    Members = 3,
+    /// Those on its list.
+    Listed = 4,
+}
+
+impl Posting {
+    const ALL: [Self; 4] = [Self::Anyone, Self::Organisation, Self::Members, Self::Listed];
+
+    /// Its word on the command line and in reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Organisation => "organisation",
+            Self::Members => "members",
+            Self::Listed => "listed",
+        }
+    }
+
+    /// The rule with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.word() == word)
+    }
+}
+
+/// Whoever wants to write to a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poster {
+    /// Nobody who signed in: a name in a header proves nothing.
+    Outside,
+    /// Somebody of the organisation, or the server for it.
+    Inside {
+        /// Whether they are a member.
+        member: bool,
+        /// Whether they are on the list.
+        listed: bool,
+    },
+}
+
+/// May they write to the group?
+///
+/// # Errors
+/// [`Reason::GroupClosed`].
+pub fn post(rule: Posting, poster: Poster) -> Result<Reason, Denied> {
+    let allowed = match (rule, poster) {
+        (Posting::Anyone, _) | (Posting::Organisation, Poster::Inside { .. }) => true,
+        (Posting::Members, Poster::Inside { member, .. }) => member,
+        (Posting::Listed, Poster::Inside { listed, .. }) => listed,
+        (_, Poster::Outside) => false,
+    };
+    if allowed { Ok(Reason::Role) } else { Err(Reason::GroupClosed.into()) }
+}
+
 /// How may a message of a person reach one recipient?
 pub fn plan(facts: RecipientFacts, domain: DomainPolicy, asked_pickup: bool) -> Plan {
     let floor = domain.effective_floor();
@@ -140,6 +247,51 @@ mod tests {
             assert!(give_role(Roles::NONE.with(role), Role::Operator).is_err());
             let makes_auditor = give_role(Roles::NONE.with(role), Role::Auditor).is_ok();
             assert_eq!(makes_auditor, role == Role::SecurityOfficial);
+        }
+    }
+
+    #[test]
+    fn a_mailbox_of_a_hipaa_domain_is_for_people_of_one() {
+        let (one, two) = (TenantId::from_raw(1), TenantId::from_raw(2));
+        for (tenant, mailbox_hipaa, person_hipaa, want) in [
+            (one, true, true, None),
+            (one, false, false, None),
+            (one, false, true, None),
+            (one, true, false, Some(Reason::HipaaMailbox)),
+            (two, false, false, Some(Reason::ForeignTenant)),
+        ] {
+            let facts =
+                GrantFacts { mailbox_tenant: one, person_tenant: tenant, mailbox_hipaa, person_hipaa };
+            assert_eq!(grant(&facts).err().map(|d| d.reason), want, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn two_people_are_two_and_neither_is_the_one_it_is_about() {
+        let [a, b, c] = [1, 2, 3].map(PersonId::from_raw);
+        let admin = Roles::NONE.with(Role::TenantAdmin);
+        assert!(second_person(a, Some(c), b, admin).is_ok());
+        assert_eq!(second_person(a, Some(c), a, admin), Err(Reason::SecondPerson.into()));
+        assert_eq!(second_person(a, Some(b), b, admin), Err(Reason::SecondPerson.into()));
+        let auditor = Roles::NONE.with(Role::Auditor).with(Role::User);
+        assert_eq!(second_person(a, None, b, auditor), Err(Reason::RoleMissing.into()));
+    }
+
+    #[test]
+    fn a_name_from_outside_opens_no_group() {
+        let inside = |member, listed| Poster::Inside { member, listed };
+        for (rule, poster, may) in [
+            (Posting::Anyone, Poster::Outside, true),
+            (Posting::Organisation, Poster::Outside, false),
+            (Posting::Organisation, inside(false, false), true),
+            (Posting::Members, inside(true, false), true),
+            (Posting::Members, inside(false, true), false),
+            (Posting::Members, Poster::Outside, false),
+            (Posting::Listed, inside(false, true), true),
+            (Posting::Listed, inside(true, false), false),
+            (Posting::Listed, Poster::Outside, false),
+        ] {
+            assert_eq!(post(rule, poster).is_ok(), may, "{rule:?} {poster:?}");
         }
     }
 

@@ -15,4 +15,4 @@ pub use access::Access;
 pub use grade::Grade;
 pub use plan::{DomainPolicy, Method, Plan, RecipientFacts};
 pub use reason::{Denied, Reason};
-pub use role::{Command, Right, Role, Roles};
+pub use role::{Command, Right, Rights, Role, Roles};

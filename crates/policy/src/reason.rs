@@ -60,11 +60,29 @@ pub enum Reason {
     HeaderInvalid,
     /// What is stored of the message does not open: it, or its key, was changed or damaged.
     MessageDamaged,
+    /// Whoever sends may not write to this group.
+    GroupClosed,
+    /// A group with its groups has too many members.
+    GroupTooLarge,
+    /// A person outside HIPAA domains and a mailbox of one (S7).
+    HipaaMailbox,
+    /// A message on behalf of somebody lacks the field that says who wrote it.
+    OnBehalfNeedsSender,
+    /// The second person is the first, or whom it is about.
+    SecondPerson,
+    /// A device used an address that is not its own.
+    DeviceFrom,
+    /// A device sends too much.
+    DeviceRate,
+    /// A group member of elsewhere, without a policy that allows it.
+    OutsideMember,
+    /// The network is shut out.
+    Banned,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 36] = [
         Self::LocalMailbox,
         Self::VerifiableTransport,
         Self::SenderAskedPickup,
@@ -92,6 +110,15 @@ impl Reason {
         Self::AddressRefused,
         Self::HeaderInvalid,
         Self::MessageDamaged,
+        Self::GroupClosed,
+        Self::GroupTooLarge,
+        Self::HipaaMailbox,
+        Self::OnBehalfNeedsSender,
+        Self::SecondPerson,
+        Self::DeviceFrom,
+        Self::DeviceRate,
+        Self::OutsideMember,
+        Self::Banned,
     ];
 
     /// The reason with this number.
@@ -134,6 +161,15 @@ impl Reason {
             Self::AddressRefused => "address-refused",
             Self::HeaderInvalid => "header-invalid",
             Self::MessageDamaged => "message-damaged",
+            Self::GroupClosed => "group-closed",
+            Self::GroupTooLarge => "group-too-large",
+            Self::HipaaMailbox => "hipaa-mailbox",
+            Self::OnBehalfNeedsSender => "on-behalf-needs-sender",
+            Self::SecondPerson => "second-person",
+            Self::DeviceFrom => "device-from",
+            Self::DeviceRate => "device-rate",
+            Self::OutsideMember => "outside-member",
+            Self::Banned => "banned",
         }
     }
 
@@ -193,6 +229,27 @@ impl Reason {
             Self::MessageDamaged => {
                 "The stored message was damaged before it could leave. Send it again, and tell your administrator."
             }
+            Self::GroupClosed => {
+                "The group takes mail from certain people only, and you are not one of them. Ask an administrator who may write to it."
+            }
+            Self::GroupTooLarge => {
+                "The group has more members than one message can go to. Ask an administrator to split it."
+            }
+            Self::HipaaMailbox => {
+                "A person of a domain without health information cannot be given a mailbox of one that holds some. Give them an address of that domain first."
+            }
+            Self::OnBehalfNeedsSender => {
+                "You may write on behalf of this address: the message needs a Sender field with your own address. For sending as the address itself, ask an administrator for the right send-as."
+            }
+            Self::SecondPerson => {
+                "This needs a second administrator or security official, who is neither the first nor the person it is about."
+            }
+            Self::DeviceFrom => "This device may send under the addresses only that were set for it.",
+            Self::DeviceRate => "This device has sent as much as it may in an hour. It can go on later.",
+            Self::OutsideMember => {
+                "Groups of this organisation have members of the organisation only. An administrator can allow others with `sealpost policy set outside-members on`."
+            }
+            Self::Banned => "This network has failed to sign in too often and is shut out for a while.",
         }
     }
 }

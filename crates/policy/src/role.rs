@@ -50,6 +50,11 @@ impl Role {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.word() == word)
     }
+
+    /// Whether it opens what is sealed in evidence: addresses in the log, remarks.
+    pub fn reads_evidence(self) -> bool {
+        Command::LogDetail.roles().contains(&self)
+    }
 }
 
 /// A set of roles, as a column holds it: bit n is the role with number n.
@@ -104,6 +109,79 @@ pub enum Right {
     Write = 2,
 }
 
+/// A set of things that somebody may do with a mailbox that is not theirs, as a column holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Rights(i64);
+
+impl Rights {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// See its messages.
+    pub const READ: Self = Self(1);
+    /// Change them, too; includes reading.
+    pub const WRITE: Self = Self(2 | 1);
+    /// Write mail as its address.
+    pub const SEND_AS: Self = Self(4);
+    /// Write mail on behalf of its address, with the own one as Sender.
+    pub const SEND_ON_BEHALF: Self = Self(8);
+
+    const WORDS: [(Self, &'static str); 4] = [
+        (Self::READ, "read"),
+        (Self::WRITE, "write"),
+        (Self::SEND_AS, "send-as"),
+        (Self::SEND_ON_BEHALF, "send-on-behalf"),
+    ];
+
+    /// The set with these bits; unknown ones count for nothing.
+    pub const fn from_bits(bits: i64) -> Self {
+        Self(bits & 15)
+    }
+
+    /// Its bits.
+    pub const fn bits(self) -> i64 {
+        self.0
+    }
+
+    /// With `more` added.
+    #[must_use]
+    pub const fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+
+    /// Whether all of `what` is in it.
+    pub const fn has(self, what: Self) -> bool {
+        self.0 & what.0 == what.0
+    }
+
+    /// How far it goes in the mailbox itself.
+    pub const fn right(self) -> Option<Right> {
+        if self.has(Self::WRITE) {
+            Some(Right::Write)
+        } else if self.has(Self::READ) {
+            Some(Right::Read)
+        } else {
+            None
+        }
+    }
+
+    /// The right with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::WORDS.into_iter().find(|(_, w)| *w == word).map(|(right, _)| right)
+    }
+
+    /// Its words, as reports show them.
+    pub fn words(self) -> Vec<&'static str> {
+        Self::WORDS.into_iter().filter(|(right, _)| self.has(*right)).map(|(_, word)| word).collect()
+    }
+}
+
+impl FromIterator<Self> for Rights {
+    fn from_iter<I: IntoIterator<Item = Self>>(rights: I) -> Self {
+        rights.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
 /// An administrative act. A command that is not listed here can't be asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,11 +218,49 @@ pub enum Command {
     SessionList,
     /// Ends a session.
     SessionEnd,
+    /// The addresses of the organisation.
+    AddressList,
+    /// A new address, another target, or its end.
+    AddressChange,
+    /// Groups with their members.
+    GroupList,
+    /// Who is in a group, and who may write to it.
+    GroupChange,
+    /// Who may use whose mailbox.
+    GrantList,
+    /// Somebody gets rights on a mailbox, or loses them.
+    GrantChange,
+    /// What each person may do: the review of access (S38).
+    RoleReview,
+    /// What somebody is.
+    RoleChange,
+    /// The machines that may send.
+    DeviceList,
+    /// A machine may send, or no longer.
+    DeviceChange,
+    /// The trusted servers.
+    ConnectorList,
+    /// A server is trusted, or no longer.
+    ConnectorChange,
+    /// The networks that may not sign in for a while.
+    BanList,
+    /// Ends a ban before its time.
+    BanLift,
+    /// What waits for a second person.
+    ActList,
+    /// Agrees to what somebody else asked for, or does not.
+    ActDecide,
+    /// The rules of the organisation.
+    PolicyList,
+    /// Changes a rule of the organisation.
+    PolicyChange,
+    /// Signs in for several commands.
+    SessionOpen,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 35] = [
         Self::Status,
         Self::UserList,
         Self::UserAdd,
@@ -161,23 +277,67 @@ impl Command {
         Self::LogDetail,
         Self::SessionList,
         Self::SessionEnd,
+        Self::AddressList,
+        Self::AddressChange,
+        Self::GroupList,
+        Self::GroupChange,
+        Self::GrantList,
+        Self::GrantChange,
+        Self::RoleReview,
+        Self::RoleChange,
+        Self::DeviceList,
+        Self::DeviceChange,
+        Self::ConnectorList,
+        Self::ConnectorChange,
+        Self::BanList,
+        Self::BanLift,
+        Self::ActList,
+        Self::ActDecide,
+        Self::PolicyList,
+        Self::PolicyChange,
+        Self::SessionOpen,
     ];
 
     /// The roles that may; anyone else may not.
+    ///
+    /// The operator runs the host: without a personal sign-in they see counts, ids and the log's plain facts, and keep
+    /// the queue going. Whatever names people or changes who may do what is a person's act (S36, S115).
     pub const fn roles(self) -> &'static [Role] {
         use Role::{Auditor, Operator, SecurityOfficial, TenantAdmin};
         match self {
-            Self::Status => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
-            Self::UserList | Self::DomainList | Self::QueueList | Self::PickupList => {
+            Self::Status | Self::QueueList | Self::PickupList | Self::LogList | Self::BanList => {
                 &[Operator, TenantAdmin, SecurityOfficial, Auditor]
             }
-            Self::UserAdd | Self::UserDisable | Self::DomainAdd | Self::QueueRetry | Self::SessionEnd => {
-                &[Operator, TenantAdmin, SecurityOfficial]
-            }
+            Self::QueueRetry => &[Operator, TenantAdmin, SecurityOfficial],
+            Self::UserList
+            | Self::DomainList
+            | Self::SessionList
+            | Self::AddressList
+            | Self::GroupList
+            | Self::GrantList
+            | Self::RoleReview
+            | Self::DeviceList
+            | Self::ConnectorList
+            | Self::ActList
+            | Self::PolicyList
+            | Self::SessionOpen => &[TenantAdmin, SecurityOfficial, Auditor],
             // Whoever sets a credential could use it: a person of the organisation does it, under their name.
-            Self::UserPassword | Self::UserAppPassword => &[TenantAdmin, SecurityOfficial],
-            Self::PickupExpire => &[TenantAdmin, SecurityOfficial],
-            Self::LogList | Self::SessionList => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
+            Self::UserAdd
+            | Self::UserDisable
+            | Self::UserPassword
+            | Self::UserAppPassword
+            | Self::DomainAdd
+            | Self::PickupExpire
+            | Self::SessionEnd
+            | Self::AddressChange
+            | Self::GroupChange
+            | Self::GrantChange
+            | Self::RoleChange
+            | Self::DeviceChange
+            | Self::ConnectorChange
+            | Self::BanLift
+            | Self::ActDecide => &[TenantAdmin, SecurityOfficial],
+            Self::PolicyChange => &[SecurityOfficial],
             Self::LogDetail => &[SecurityOfficial, Auditor],
         }
     }

@@ -1,5 +1,6 @@
 //! Sealpost: self-hosted secure mail for organisations that hold health information.
 
+mod alerts;
 mod anchor;
 mod check;
 mod config;
@@ -34,10 +35,10 @@ struct Cli {
 #[derive(clap::Args, Clone)]
 pub struct Which {
     /// The configuration file.
-    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    #[arg(long, value_name = "FILE", conflicts_with = "data", global = true)]
     config: Option<PathBuf>,
     /// The folder that quickstart made.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
 }
 

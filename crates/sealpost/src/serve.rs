@@ -135,6 +135,7 @@ impl Bound {
         });
         let (pickup, ending) = (instance.pickup.clone(), stop.clone());
         tasks.spawn(async move { pickup.run(async move { ending.stopping().await }).await });
+        tasks.spawn(crate::alerts::run(instance.clone(), stop.clone()));
         let (identity, ending) = (instance.identity.clone(), stop.clone());
         tasks.spawn(async move {
             let mut minute = tokio::time::interval(Duration::from_secs(60));
@@ -145,6 +146,9 @@ impl Bound {
                 }
                 if let Err(error) = identity.end_idle_sessions().await {
                     tracing::error!(%error, "idle sessions could not be ended; they are refused all the same");
+                }
+                if let Err(error) = identity.expire_acts().await {
+                    tracing::error!(%error, "acts that nobody agreed to could not be ended; they are refused all the same");
                 }
             }
         });

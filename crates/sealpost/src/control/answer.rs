@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use sealpost_audit::{Filter, Outcome, Record, Verb};
-use sealpost_model::{Actor, Address, Domain, Id, PersonId, Protocol, QueueId, Secret, TenantId};
+use sealpost_model::{Actor, Address, Domain, Id, Protocol, QueueId, Secret, TenantId};
 use sealpost_policy::{Roles, decide};
 use serde_json::{Value, json};
 
-use super::{Act, Peer, Reply};
+use super::{Act, Peer, Reply, done, person, tenant, waits};
 use crate::instance::Instance;
 use crate::people::{self, NewUser};
 
@@ -27,25 +27,35 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         }
         Act::UserPassword { address, password } => {
             let person = person(instance, peer, &address).await?;
-            instance.identity.set_password(person, &Secret::new(password), &peer.caller).await?;
-            let told = tenant(instance, peer).await?;
-            people::tell_of_credential(instance, told, &address, "The password was set anew").await?;
-            Ok(done(
-                json!({"address": address}),
-                format!("{address} has a new password; they and the security official are told.\n"),
-            ))
+            let password = Secret::new(password);
+            let set = instance.identity.reset_password(person, &password, &peer.caller).await?;
+            let row = json!({"address": address});
+            Ok(match set.waits() {
+                Some(id) => waits(id, row, "The new password works once that is agreed to. "),
+                None => done(
+                    row,
+                    format!("{address} has a new password; they and the security official are told.\n"),
+                ),
+            })
         }
         Act::UserAppPassword { address, device } => {
             let person = person(instance, peer, &address).await?;
-            let made = instance.identity.add_app_password(person, &device, &peer.caller).await?;
-            let told = tenant(instance, peer).await?;
-            people::tell_of_credential(instance, told, &address, "A password for a mail program was made")
-                .await?;
-            Ok(done(
-                json!({"address": address, "app_password": made.expose()}),
-                format!("{}\n", made.expose()),
-            ))
+            let made = instance.identity.reset_app_password(person, &device, &peer.caller).await?;
+            let id = made.waits();
+            let made = made.into_inner();
+            let row = json!({"address": address, "app_password": made.expose()});
+            Ok(match id {
+                Some(id) => waits(id, row, &format!("{}\nIt works once that is agreed to. ", made.expose())),
+                None => done(row, format!("{}\n", made.expose())),
+            })
         }
+        Act::Address(act) => act.answer(instance, peer).await,
+        Act::Group(act) => act.answer(instance, peer).await,
+        Act::Grant(act) => act.answer(instance, peer).await,
+        Act::Role(act) => act.answer(instance, peer).await,
+        Act::Session(act) => act.answer(instance, peer).await,
+        Act::Pending(act) => act.answer(instance, peer).await,
+        Act::Rules(act) => act.answer(instance, peer).await,
         Act::DomainList => domain_list(instance, peer).await,
         Act::DomainAdd { domain, hipaa } => {
             let name = Domain::parse(&domain)?;
@@ -71,30 +81,6 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
             let log = if server { sealpost_audit::instance() } else { tenant(instance, peer).await? };
             log_list(instance, peer, log, limit, detail, verb).await
         }
-    }
-}
-
-fn done(row: Value, text: String) -> Reply {
-    Reply::Done { rows: vec![row], text }
-}
-
-/// The organisation that a request is about: the person's own, or the only one there is.
-async fn tenant(instance: &Instance, peer: &Peer) -> Result<TenantId> {
-    if let Some(tenant) = peer.tenant {
-        return Ok(tenant);
-    }
-    match instance.identity.tenants().await?[..] {
-        [one] => Ok(one),
-        [] => bail!("there is no organisation yet; `sealpost init` makes the first"),
-        _ => bail!("this server has several organisations; sign in to one with --as ADDRESS"),
-    }
-}
-
-async fn person(instance: &Instance, peer: &Peer, address: &str) -> Result<PersonId> {
-    let mine = tenant(instance, peer).await?;
-    match instance.identity.person_at(&Address::parse(address)?).await? {
-        Some((tenant, person)) if tenant == mine => Ok(person),
-        _ => bail!("nobody has the address {address}; see `sealpost user list`"),
     }
 }
 
@@ -147,14 +133,26 @@ async fn user_add(
         )
     })?;
     let shown = address.to_string();
-    let person =
-        people::add(instance, NewUser { tenant, address, name, password, roles }, &peer.caller).await?;
-    let Some(device) = app_password else {
-        return Ok(done(json!({"address": shown}), format!("{shown} can sign in now.\n")));
+    // A role that reads evidence is asked for after the person exists: it may need a second person.
+    let first: Roles = roles.iter().filter(|role| !role.reads_evidence()).collect();
+    let new = NewUser { tenant, address, name, password, roles: first };
+    let person = people::add(instance, new, &peer.caller).await?;
+    let waiting = if first == roles {
+        None
+    } else {
+        instance.identity.change_roles(person, roles, &peer.caller).await?.waits()
     };
-    let made = instance.identity.add_app_password(person, &device, &peer.caller).await?;
-    let made = made.expose();
-    Ok(done(json!({"address": shown, "app_password": made}), format!("{made}\n")))
+    let mut row = json!({"address": shown});
+    let mut text = format!("{shown} can sign in now.\n");
+    if let Some(device) = app_password {
+        let made = instance.identity.add_app_password(person, &device, &peer.caller).await?;
+        text = format!("{}\n", made.expose());
+        row = json!({"address": shown, "app_password": made.expose()});
+    }
+    Ok(match waiting {
+        Some(id) => waits(id, row, &format!("{text}The role waits. ")),
+        None => done(row, text),
+    })
 }
 
 async fn domain_list(instance: &Instance, peer: &Peer) -> Result<Reply> {
@@ -255,6 +253,8 @@ fn actor_word(actor: Actor) -> String {
         Actor::Person { person, .. } => format!("person:{person}"),
         Actor::Recipient { recipient, .. } => format!("recipient:{recipient}"),
         Actor::Operator { uid } => format!("operator:{uid}"),
+        Actor::Device { device, .. } => format!("device:{device}"),
+        Actor::Connector { connector, .. } => format!("connector:{connector}"),
         Actor::System => "system".into(),
         Actor::Stranger => "stranger".into(),
     }

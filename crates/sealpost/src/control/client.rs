@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use sealpost_policy::Role;
 
-use super::{Act, Reply, Request, SignIn};
+use super::{Act, Reply, Request, SignIn, address, grant, group, pending, role, rules, session};
 use crate::Which;
 
 /// Commands over the control socket.
@@ -39,6 +39,20 @@ pub enum Command {
         #[command(subcommand)]
         command: Pickup,
     },
+    /// Addresses: aliases, shared mailboxes, refusals.
+    Address(Words<address::Act>),
+    /// Groups: addresses with members.
+    Group(Words<group::Act>),
+    /// Who may use a mailbox that is not theirs.
+    Grant(Words<grant::Act>),
+    /// What people are, and the review of who may do what.
+    Role(Words<role::Act>),
+    /// What people are signed in with.
+    Session(Words<session::Act>),
+    /// What waits for a second person.
+    Act(Words<pending::Act>),
+    /// The organisation's rules.
+    Policy(Words<rules::Act>),
     /// What happened, oldest of the newest first.
     Log {
         #[command(flatten)]
@@ -58,16 +72,26 @@ pub enum Command {
     },
 }
 
+/// A word whose own words are the same on the command line and on the socket.
+#[derive(Args)]
+pub struct Words<A: Subcommand> {
+    #[command(subcommand)]
+    act: A,
+    #[command(flatten)]
+    how: How,
+}
+
 /// How to reach the server and who asks.
 #[derive(Args, Clone)]
 pub struct How {
     #[command(flatten)]
     which: Which,
-    /// Sign in as this person. Their password is the first line of standard input.
-    #[arg(long = "as", value_name = "ADDRESS")]
+    /// Sign in as this person. Their password is the first line of standard input. Without it `$SEALPOST_TOKEN` counts,
+    /// if there is one (see `sealpost session open`).
+    #[arg(long = "as", value_name = "ADDRESS", global = true)]
     sign_in: Option<String>,
     /// Print JSON, a line a row.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -183,7 +207,7 @@ pub enum Pickup {
     },
 }
 
-fn role(word: &str) -> Result<Role, String> {
+pub(super) fn role(word: &str) -> Result<Role, String> {
     Role::parse(word).ok_or_else(|| {
         let known: Vec<&str> = Role::ALL.iter().map(|r| r.word()).collect();
         format!("roles are {}", known.join(", "))
@@ -202,6 +226,10 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         Some(address) => Some(SignIn { address, password: line("password for --as")? }),
         None => None,
     };
+    let token = match sign_in {
+        Some(_) => None,
+        None => std::env::var("SEALPOST_TOKEN").ok().filter(|token| !token.is_empty()),
+    };
     let act = command.act(&mut line)?;
     let config = how.which.load()?;
     let path = config.control_socket();
@@ -214,7 +242,7 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         };
         format!("no server answers at {}; start it with `{start}`", path.display())
     })?;
-    let mut bytes = serde_json::to_vec(&Request { sign_in, act })?;
+    let mut bytes = serde_json::to_vec(&Request { sign_in, token, act })?;
     bytes.push(b'\n');
     stream.write_all(&bytes)?;
     let mut answer = String::new();
@@ -234,6 +262,13 @@ impl Command {
     const fn how(&self) -> &How {
         match self {
             Self::Status { how } | Self::Log { how, .. } => how,
+            Self::Address(word) => &word.how,
+            Self::Group(word) => &word.how,
+            Self::Grant(word) => &word.how,
+            Self::Role(word) => &word.how,
+            Self::Session(word) => &word.how,
+            Self::Act(word) => &word.how,
+            Self::Policy(word) => &word.how,
             Self::User { command } => match command {
                 User::List { how }
                 | User::Add { how, .. }
@@ -250,6 +285,13 @@ impl Command {
     fn act(self, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Act> {
         Ok(match self {
             Self::Status { .. } => Act::Status,
+            Self::Address(word) => Act::Address(word.act),
+            Self::Group(word) => Act::Group(word.act),
+            Self::Grant(word) => Act::Grant(word.act),
+            Self::Role(word) => Act::Role(word.act),
+            Self::Session(word) => Act::Session(word.act),
+            Self::Act(word) => Act::Pending(word.act),
+            Self::Policy(word) => Act::Rules(word.act),
             Self::Log { limit, verb, detail, server, .. } => Act::LogList { limit, detail, verb, server },
             Self::User { command } => match command {
                 User::List { .. } => Act::UserList,

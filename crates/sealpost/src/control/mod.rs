@@ -1,21 +1,33 @@
 //! Administration over a Unix socket: one request a connection, as a line of JSON each way.
 //!
-//! The kernel says who asks: root and the server's own user are operators. Whoever wants more than an operator's
-//! commands signs in as a person of the organisation, in the request itself. What a role may run is `policy`'s; each
-//! request, refused ones too, leaves its entry in the log with the peer's uid or the person (S55, S115).
+//! The kernel says who asks: root and the server's own user are operators, who see counts and ids. Whoever wants more
+//! signs in as a person of the organisation, in the request itself or with the token of a session. What a role may run
+//! is `policy`'s; each request, refused ones too, leaves its entry in the log with the peer's uid or the person (S55,
+//! S115).
+//!
+//! A word of the command line is one file: what is asked (the same type on the command line and on the socket), what
+//! policy calls it, and the answer.
 
+mod address;
 mod answer;
 pub mod client;
+mod grant;
+mod group;
+mod pending;
+mod role;
+mod rules;
+mod session;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sealpost_audit::{Caller, Verb};
-use sealpost_identity::Attempt;
-use sealpost_model::{Actor, Client, Protocol, Secret, TenantId};
+use sealpost_identity::{Attempt, Login, Touch};
+use sealpost_model::{ActId, Actor, Address, Client, PersonId, Protocol, Secret, TenantId};
 use sealpost_net::Stop;
 use sealpost_policy::{Command, Role, Roles, decide};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -28,6 +40,9 @@ pub struct Request {
     /// Who asks, when it is not the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_in: Option<SignIn>,
+    /// The same by a token of `sealpost session open`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// What for.
     pub act: Act,
 }
@@ -77,6 +92,20 @@ pub enum Act {
     PickupExpire { id: String, reason: String },
     /// The log, newest first.
     LogList { limit: usize, detail: bool, verb: Option<String>, server: bool },
+    /// Addresses.
+    Address(address::Act),
+    /// Groups.
+    Group(group::Act),
+    /// Rights on mailboxes.
+    Grant(grant::Act),
+    /// Roles.
+    Role(role::Act),
+    /// Sessions.
+    Session(session::Act),
+    /// What waits for a second person.
+    Pending(pending::Act),
+    /// The organisation's rules.
+    Rules(rules::Act),
 }
 
 impl Act {
@@ -97,6 +126,13 @@ impl Act {
             Self::PickupExpire { .. } => Command::PickupExpire,
             Self::LogList { detail: false, .. } => Command::LogList,
             Self::LogList { detail: true, .. } => Command::LogDetail,
+            Self::Address(act) => act.command(),
+            Self::Group(act) => act.command(),
+            Self::Grant(act) => act.command(),
+            Self::Role(act) => act.command(),
+            Self::Session(act) => act.command(),
+            Self::Pending(act) => act.command(),
+            Self::Rules(act) => act.command(),
         }
     }
 }
@@ -119,6 +155,45 @@ pub(crate) struct Peer {
     pub(crate) caller: Caller,
     pub(crate) roles: Roles,
     pub(crate) tenant: Option<TenantId>,
+    /// Their sign-in, if they are a person.
+    pub(crate) login: Option<Login>,
+}
+
+/// An answer of one row.
+fn done(row: Value, text: String) -> Reply {
+    Reply::Done { rows: vec![row], text }
+}
+
+/// The answer that a second person has to agree. `more` is what the first has to know now.
+fn waits(id: ActId, mut row: Value, more: &str) -> Reply {
+    if let Some(row) = row.as_object_mut() {
+        row.insert("waits".into(), json!(id));
+    }
+    let text = format!(
+        "{more}A second administrator or security official has to agree within a day: sealpost act approve {id} --as ADDRESS\n"
+    );
+    done(row, text)
+}
+
+/// The organisation that a request is about: the person's own, or the only one there is.
+async fn tenant(instance: &Instance, peer: &Peer) -> Result<TenantId> {
+    if let Some(tenant) = peer.tenant {
+        return Ok(tenant);
+    }
+    match instance.identity.tenants().await?[..] {
+        [one] => Ok(one),
+        [] => bail!("there is no organisation yet; `sealpost init` makes the first"),
+        _ => bail!("this server has several organisations; sign in to one with --as ADDRESS"),
+    }
+}
+
+/// Somebody of that organisation.
+async fn person(instance: &Instance, peer: &Peer, address: &str) -> Result<PersonId> {
+    let mine = tenant(instance, peer).await?;
+    match instance.identity.person_at(&Address::parse(address)?).await? {
+        Some((tenant, person)) if tenant == mine => Ok(person),
+        _ => bail!("nobody has the address {address}; see `sealpost user list`"),
+    }
 }
 
 /// Binds the socket, for its owner alone. A file that an earlier process left is replaced.
@@ -175,21 +250,7 @@ async fn converse(stream: UnixStream, instance: &Instance) -> Result<()> {
 
 async fn answer(instance: &Instance, uid: u32, request: Request) -> Result<Reply> {
     let client = Client::local(Protocol::Control);
-    let peer = match request.sign_in {
-        Some(SignIn { address, password }) => {
-            let login = instance
-                .identity
-                .authenticate(Attempt { login: address, password: Secret::new(password), client: &client })
-                .await?;
-            let caller = Caller { actor: login.actor, client };
-            Peer { caller, roles: login.roles, tenant: Some(login.tenant) }
-        }
-        None => {
-            let operator = uid == 0 || uid == rustix::process::geteuid().as_raw();
-            let roles = if operator { Roles::NONE.with(Role::Operator) } else { Roles::NONE };
-            Peer { caller: Caller { actor: Actor::Operator { uid }, client }, roles, tenant: None }
-        }
-    };
+    let peer = peer(instance, uid, client, request.sign_in, request.token).await?;
     let command = request.act.command();
     let word = serde_json::to_string(&command)?;
     let draft = |tenant| {
@@ -209,4 +270,38 @@ async fn answer(instance: &Instance, uid: u32, request: Request) -> Result<Reply
     }
     instance.audit.record(draft(log)).await?;
     answer::answer(instance, &peer, request.act).await
+}
+
+/// Who asks: a person by password or token, or whoever the kernel says.
+async fn peer(
+    instance: &Instance,
+    uid: u32,
+    client: Client,
+    sign_in: Option<SignIn>,
+    token: Option<String>,
+) -> Result<Peer> {
+    let login = match (sign_in, token) {
+        (Some(SignIn { address, password }), _) => {
+            let attempt = Attempt { login: address, password: Secret::new(password), client: &client };
+            Some(instance.identity.authenticate(attempt).await?)
+        }
+        (None, Some(token)) => {
+            let session = instance.identity.session(&Secret::new(token), Touch::Yes, &client).await?;
+            Some(
+                session
+                    .context(
+                        "the session of $SEALPOST_TOKEN has ended; get another with `sealpost session open`",
+                    )?
+                    .login,
+            )
+        }
+        (None, None) => None,
+    };
+    if let Some(login) = login {
+        let caller = Caller { actor: login.actor, client };
+        return Ok(Peer { caller, roles: login.roles, tenant: Some(login.tenant), login: Some(login) });
+    }
+    let operator = uid == 0 || uid == rustix::process::geteuid().as_raw();
+    let roles = if operator { Roles::NONE.with(Role::Operator) } else { Roles::NONE };
+    Ok(Peer { caller: Caller { actor: Actor::Operator { uid }, client }, roles, tenant: None, login: None })
 }

@@ -150,8 +150,12 @@ pub fn run(program: &Path, rounds: u32, mut dice: Dice) -> Result<String> {
     let scanner = Scanner::new(&markers)?;
     let seed = dice.seed();
     let person = format!("{}@clinic.test", markers.at("recipient"));
+    let admin = server.user("admin")?;
     server
-        .run(&["user", "add", &person, "--password-stdin"], &format!("{}\n", markers.at("password")))?
+        .run(
+            &["user", "add", &person, "--password-stdin", "--as", &admin.address],
+            &format!("{}\n{}\n", admin.password, markers.at("password")),
+        )?
         .ok()?;
     for _ in 0..rounds {
         fill(&server, &markers, &person, &mut dice).with_context(|| format!("seed {seed}"))?;
