@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use sealpost_model::Network;
+use sealpost_model::{Network, Secret};
+use sealpost_store::Engine;
 use serde::Deserialize;
 
 /// The whole file.
@@ -24,6 +25,9 @@ pub struct Config {
     pub web: Web,
     /// `[tls]`
     pub tls: Tls,
+    /// `[store]`
+    #[serde(default)]
+    pub store: Store,
     /// `[keys]`
     pub keys: Keys,
     /// `[audit]`
@@ -120,6 +124,20 @@ pub struct Tls {
     /// `1.2` or `1.3`.
     #[serde(default = "default_tls")]
     pub minimum: String,
+}
+
+/// Where rows live.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `sqlite:PATH`, or `postgres://..`, which may hold a password.
+    #[serde(deserialize_with = "secret")]
+    pub url: Option<Secret<String>>,
+}
+
+/// A value that must not be shown.
+pub fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Secret<String>>, D::Error> {
+    String::deserialize(from).map(|text| Some(Secret::new(text)))
 }
 
 /// Where keys live.
@@ -336,6 +354,7 @@ impl Config {
             bail!("[tls] minimum must be \"1.2\" or \"1.3\"; nothing below is spoken");
         }
         self.master_file()?;
+        self.engine()?;
         let outside = |what: &str, path: &Path| {
             if path.starts_with(&self.server.data) {
                 bail!("{what} must lie outside the data folder {}", self.server.data.display());
@@ -376,6 +395,22 @@ impl Config {
         };
         let base = self.file.parent().map(Path::to_owned).unwrap_or_default();
         Ok(base.join(path))
+    }
+
+    /// Where rows live.
+    ///
+    /// # Errors
+    /// When the URL is neither of the two kinds; the error does not show it.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let Some(url) = &self.store.url else { return Ok(Engine::Sqlite) };
+        if let Some(path) = url.expose().strip_prefix("sqlite:") {
+            let base = self.file.parent().map(Path::to_owned).unwrap_or_default();
+            return Ok(Engine::File { path: base.join(path) });
+        }
+        if url.expose().starts_with("postgres://") || url.expose().starts_with("postgresql://") {
+            return Ok(Engine::Postgres { url: url.clone() });
+        }
+        bail!("[store] url must be \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST/DATABASE\"")
     }
 
     /// Where webmail and portal are.
@@ -469,6 +504,13 @@ certificate = "/etc/sealpost/tls/fullchain.pem"
 key = "/etc/sealpost/tls/privkey.pem"
 # 1.2 or 1.3. Nothing below 1.2 is spoken.
 minimum = "1.2"
+
+[store]
+# Where rows live: by default the file store.db in the data folder; sqlite:PATH for another file. Or a PostgreSQL 15 or
+# later, which several servers may share when their bodies are in the same S3 store. To another host the connection is
+# TLS with a verified certificate (sslrootcert names a file with its authority); password_file keeps the password out of
+# this file.
+#url = "postgres://sealpost@db.example.org/sealpost?password_file=/etc/sealpost/database.password"
 
 [keys]
 # The master key: a file that this user alone can read. Keep a copy in a safe: without it nothing opens.

@@ -100,8 +100,9 @@ impl Opened {
         random: Random,
         new: bool,
     ) -> Result<Self> {
-        let options =
+        let own =
             sealpost_store::Options::embedded(config.server.data.clone(), Arc::clone(&clock), random.clone());
+        let options = sealpost_store::Options { engine: config.engine()?, ..own };
         let store = match mode {
             Mode::Serve => Store::open(options, SCHEMAS)?,
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,

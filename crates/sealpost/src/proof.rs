@@ -36,6 +36,14 @@ const STORE: &[Coverage] = &[
     Coverage { table: "pack", by: "each frame has a check sum; a row is held against its file" },
     Coverage { table: "id_block", by: "held against the largest id in use" },
     Coverage {
+        table: "lease",
+        by: "nothing: PostgreSQL only; which node does a task, for as long as it does",
+    },
+    Coverage {
+        table: "feed",
+        by: "nothing: PostgreSQL only; what changed in the last minute, for other nodes",
+    },
+    Coverage {
         table: "meta",
         by: "nothing: a format that is too high stops the start, one that is too low runs a step again, which fails",
     },

@@ -11,7 +11,7 @@ use crate::blob::{self, Blobs, pack, packer::Packer};
 use crate::connection::{self, Database};
 use crate::feed::Feed;
 use crate::ids::Ids as OwnIds;
-use crate::lock::Lock;
+use crate::lock::{Lock, make_folder};
 use crate::postgres::{self, Blocks, Cluster, Place, Poke, Purpose, Session, Worker};
 use crate::queue::{Queue, lock};
 use crate::readers::{self, ReadJob};
@@ -56,6 +56,11 @@ pub enum Engine {
     /// `store.db` in the data folder, for this process alone.
     #[default]
     Sqlite,
+    /// Another SQLite file, for this process alone.
+    File {
+        /// The file; its folder is made when it is not there.
+        path: PathBuf,
+    },
     /// A PostgreSQL database, which several nodes may share.
     Postgres {
         /// `postgres://user:password@host/database`.
@@ -73,6 +78,23 @@ impl Options {
             bodies: Bodies::default(),
             rehearse: false,
             engine: Engine::Sqlite,
+        }
+    }
+}
+
+impl Engine {
+    /// Whether somebody's data is there already, or the beginnings of it: a new instance wants an empty place.
+    ///
+    /// # Errors
+    /// When a PostgreSQL can't be reached.
+    pub fn is_taken(&self) -> Result<bool> {
+        match self {
+            Self::Sqlite => Ok(false),
+            Self::File { path } => Ok(connection::exists(path)),
+            Self::Postgres { url } => {
+                let place = Place::parse(url)?;
+                on_own_thread(|| postgres::is_taken(&Session::connect(&place, Purpose::Write)?))
+            }
         }
     }
 }
@@ -138,7 +160,14 @@ impl Store {
     pub(crate) fn open_tuned(options: Options, schemas: &[&Schema], tuning: Tuning) -> Result<Self> {
         let lock = Arc::new(Lock::exclusive(&options.data)?);
         match options.engine.clone() {
-            Engine::Sqlite => Self::open_sqlite(options, lock, schemas, tuning),
+            Engine::Sqlite => {
+                let file = options.data.join(FILE);
+                Self::open_sqlite(options, lock, file, schemas, tuning)
+            }
+            Engine::File { path } => {
+                make_folder(path.parent().unwrap_or(Path::new(".")))?;
+                Self::open_sqlite(options, lock, path, schemas, tuning)
+            }
             Engine::Postgres { url } => {
                 let place = Place::parse(&url)?;
                 // It waits for answers in a runtime of its own, which none other may be around.
@@ -147,9 +176,15 @@ impl Store {
         }
     }
 
-    fn open_sqlite(options: Options, lock: Arc<Lock>, schemas: &[&Schema], tuning: Tuning) -> Result<Self> {
+    fn open_sqlite(
+        options: Options,
+        lock: Arc<Lock>,
+        file: PathBuf,
+        schemas: &[&Schema],
+        tuning: Tuning,
+    ) -> Result<Self> {
         let schemas = with_own(schemas);
-        let database = database(&options.data, &schemas, tuning.clone());
+        let database = database(file, &schemas, tuning.clone());
         database.create()?;
         let wal = Arc::new(Wal::new(database, tuning.readers));
         let conn = wal.database.writer(wal.pages.clone())?;
@@ -284,8 +319,12 @@ impl Store {
         let readers: Arc<Queue<ReadJob>> = Arc::new(Queue::new());
         let mut threads = Threads::default();
         match &options.engine {
-            Engine::Sqlite => {
-                let database = database(&options.data, &schemas, tuning.clone());
+            Engine::Sqlite | Engine::File { .. } => {
+                let file = match &options.engine {
+                    Engine::File { path } => path.clone(),
+                    _ => options.data.join(FILE),
+                };
+                let database = database(file, &schemas, tuning.clone());
                 if !connection::exists(&database.path) {
                     return Err(Error::Missing { data: options.data });
                 }
@@ -597,9 +636,12 @@ fn with_own<'s>(schemas: &[&'s Schema]) -> Vec<&'s Schema> {
         .collect()
 }
 
-fn database(data: &Path, schemas: &[&Schema], tuning: Tuning) -> Database {
+/// The database in the data folder.
+const FILE: &str = "store.db";
+
+fn database(path: PathBuf, schemas: &[&Schema], tuning: Tuning) -> Database {
     let statements = schemas.iter().map(|s| s.statements.len()).sum::<usize>() + 16;
-    Database { path: data.join("store.db"), tuning, statements }
+    Database { path, tuning, statements }
 }
 
 fn packs(data: &Path) -> PathBuf {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use sealpost_model::Secret;
 use serde::Deserialize;
 
 use super::plan::Wrong;
@@ -22,6 +23,9 @@ pub(super) struct Answers {
     pub domain: String,
     /// The data folder.
     pub data: Option<PathBuf>,
+    /// `[store] url`: where rows live, if not in the data folder.
+    #[serde(default, deserialize_with = "crate::config::secret")]
+    pub store: Option<Secret<String>>,
     /// The key ring's folder.
     pub ring: Option<PathBuf>,
     /// The master key's file.

@@ -56,6 +56,7 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
         public_url: Some(public_url),
         domain,
         data: Some(data),
+        store: None,
         ring: Some(ring),
         master: Some(master),
         anchor: Some(anchor),

@@ -67,11 +67,22 @@ pub async fn run(args: Args) -> Result<()> {
         None => plan::plan(&file, ask::ask(&file)?, &random).map_err(plan::Wrong::plain)?,
     };
     refuse_what_is_there(&plan)?;
+    let engine = plan.config.engine()?;
+    if engine.is_taken()? {
+        bail!(
+            "the database in [store] url holds a Sealpost already, or what an init left that was cut off; nothing in it \
+             is overwritten: give an empty database"
+        );
+    }
     crate::log::start("warn")?;
     let mut made = Made::begin(&file)?;
     match make(&file, &plan, &args, &mut made).await {
         Ok(()) => Ok(()),
         Err(error) => match made.remove() {
+            Ok(()) if engine.is_taken().unwrap_or(true) => bail!(
+                "{error:#}; the database was begun, so put that right, drop the database and make it anew, and run init \
+                 again"
+            ),
             Ok(()) => bail!("{error:#}; nothing was made, so put that right and run init again"),
             Err(left) => bail!(
                 "{error:#}; not all that was made could be removed, so put that right, remove {left} and run init again"

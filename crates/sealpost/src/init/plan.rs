@@ -111,6 +111,9 @@ pub(super) fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Pla
         ("ring", quoted_path("ring", &answers.ring.unwrap_or(usual.ring))?),
         ("anchor", quoted_path("anchor", &answers.anchor.unwrap_or(usual.anchor))?),
     ];
+    if let Some(store) = &answers.store {
+        values.push(("store.url", quoted(store.expose())));
+    }
     if let Some(socket) = usual.control_socket {
         values.push(("control_socket", quoted_path("control_socket", &socket)?));
     }
@@ -267,10 +270,14 @@ impl Usual {
 fn configuration(values: &[(&'static str, String)]) -> Result<String, Wrong> {
     let mut text = String::with_capacity(DEFAULT.len());
     let mut set = BTreeSet::new();
+    let mut section = "";
     for line in DEFAULT.lines() {
+        section = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')).unwrap_or(section);
         let key = line.trim_start_matches('#').split(" = ").next().unwrap_or_default();
-        match values.iter().find(|(name, _)| *name == key) {
-            Some((name, value)) if set.insert(*name) => text.push_str(&format!("{name} = {value}\n")),
+        // Some words stand in several sections.
+        let is = |name: &str| name == key || name.split_once('.') == Some((section, key));
+        match values.iter().find(|(name, _)| is(name)) {
+            Some((name, value)) if set.insert(*name) => text.push_str(&format!("{key} = {value}\n")),
             _ => {
                 text.push_str(line);
                 text.push('\n');

@@ -23,14 +23,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Reads `postgres://user:password@host/database?sslmode=..&sslrootcert=PATH`, or libpq's `host=.. dbname=..`.
+    /// Reads `postgres://user:password@host/database?sslmode=..&sslrootcert=PATH&password_file=PATH`, or libpq's `host=.. dbname=..`.
     ///
     /// To another host the connection is TLS with a verified certificate, whatever `sslmode` says, and
     /// `sslmode=disable` is an error: rows hold who wrote to whom and when. To this machine (a unix socket, a loopback
     /// address) it is plain unless `sslmode=require`.
     pub(crate) fn parse(url: &Secret<String>) -> Result<Self> {
         let wrong = |why: String| Error::Database { why };
-        let (text, roots) = split_roots(url.expose());
+        let (text, roots) = split_off(url.expose(), "sslrootcert=");
+        let (text, password_file) = split_off(&text, "password_file=");
         let verified = ["verify-full", "verify-ca"]
             .iter()
             .fold(text, |text, mode| text.replace(&format!("sslmode={mode}"), "sslmode=require"));
@@ -38,6 +39,11 @@ impl Place {
         let mut config = Config::from_str(&verified).map_err(|_| {
             wrong("its url is none; it looks like postgres://user:password@host/database".into())
         })?;
+        if let Some(path) = password_file {
+            let password = std::fs::read_to_string(&path)
+                .map_err(|e| wrong(format!("password_file {path} can't be read: {e}")))?;
+            config.password(Secret::new(password).expose().trim_end_matches(['\r', '\n']));
+        }
         let local = is_local(&config);
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(wrong("its url names no host".into()));
@@ -82,11 +88,10 @@ fn is_local(config: &Config) -> bool {
     }
 }
 
-/// Takes `sslrootcert=PATH` out of the URL, which the client library does not know.
-fn split_roots(url: &str) -> (String, Option<String>) {
-    const KEY: &str = "sslrootcert=";
-    let Some(start) = url.find(KEY) else { return (url.to_owned(), None) };
-    let (before, rest) = (&url[..start], &url[start + KEY.len()..]);
+/// Takes `KEY=PATH` out of the URL, which the client library does not know.
+fn split_off(url: &str, key: &str) -> (String, Option<String>) {
+    let Some(start) = url.find(key) else { return (url.to_owned(), None) };
+    let (before, rest) = (&url[..start], &url[start + key.len()..]);
     let end = rest.find(['&', ' ']).unwrap_or(rest.len());
     let after = rest[end..].trim_start_matches(['&', ' ']);
     let joint = if after.is_empty() { before.trim_end_matches(['&', '?', ' ']) } else { before };
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn roots_are_taken_out_of_the_url() {
-        let split = |url| split_roots(url);
+        let split = |url| split_off(url, "sslrootcert=");
         assert_eq!(
             split("postgres://h/d?sslrootcert=/ca.pem"),
             ("postgres://h/d".into(), Some("/ca.pem".into()))

@@ -32,6 +32,6 @@ pub(crate) use cluster::{Cluster, Poke};
 pub(crate) use connect::Place;
 pub(crate) use ids::Blocks;
 pub(crate) use readers::serve as serve_reads;
-pub(crate) use schema::{CLUSTER, check, migrate, prepare};
+pub(crate) use schema::{CLUSTER, check, is_taken, migrate, prepare};
 pub(crate) use session::{Purpose, Session};
 pub(crate) use writers::Worker;

@@ -79,6 +79,12 @@ fn usable(session: &Session) -> Result<()> {
     Ok(())
 }
 
+/// Whether there are tables of ours.
+pub(crate) fn is_taken(session: &Session) -> Result<bool> {
+    usable(session)?;
+    Ok(!session.query(&HAS_META, &[])?.is_empty())
+}
+
 /// Compares the formats in the database with those of this program, and changes nothing.
 pub(crate) fn check(session: &Session, schemas: &[&Schema]) -> Result<Vec<i64>> {
     usable(session)?;
