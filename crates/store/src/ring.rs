@@ -26,12 +26,15 @@
 //! The number of a life key is `256 * leaf + slot`, and neither is ever given twice. All keys are held in memory (32
 //! bytes each); one thread writes, and creations that come while it syncs share the next sync.
 
+mod backup;
 mod disk;
+mod list;
 mod page;
 mod shelf;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod weeks;
 mod writer;
 
 use std::collections::HashMap;
@@ -44,6 +47,7 @@ use sealpost_model::{Fault, Id, LifeKeyId};
 use tokio::sync::oneshot;
 
 use crate::keys::Master;
+pub use backup::{BackupFacts, RestoreFacts};
 use disk::Disk;
 use page::Tree;
 pub(crate) use shelf::{Paper, Shelf};
@@ -92,17 +96,15 @@ impl Places {
         [Some(&self.ring), self.second.as_ref()].into_iter().flatten().cloned().map(Shelf::new).collect()
     }
 
-    /// The first copy of a paper that is there.
+    /// The first copy of a paper that is there. A second place out of reach has none.
     pub(crate) fn read_paper(&self, name: &str) -> Result<Option<zeroize::Zeroizing<String>>> {
-        let mut broken = None;
-        for shelf in self.shelves() {
-            match shelf.read(name) {
-                Ok(Some(text)) => return Ok(Some(text)),
-                Ok(None) => {}
-                Err(error) => broken = Some(error),
-            }
+        let first = Shelf::new(self.ring.clone()).read(name);
+        if let Ok(None) = first
+            && let Some(second) = &self.second
+        {
+            return Ok(Shelf::new(second.clone()).read(name).unwrap_or_default());
         }
-        broken.map_or(Ok(None), Err)
+        first
     }
 
     /// Writes a paper at both places, the second one first.
@@ -170,6 +172,14 @@ pub enum Error {
         /// The ring's folder.
         path: PathBuf,
     },
+    /// The key of the backup's week is gone.
+    #[error("the backup {} can't be opened any more: the key of its week died at {died}; take a younger one", path.display())]
+    DeadBackup {
+        /// The file.
+        path: PathBuf,
+        /// When.
+        died: String,
+    },
     /// Stored bytes are not what was written.
     #[error("{what} of the key ring is damaged: put ring.key and ring.sqlite back from the same backup")]
     Corrupt {
@@ -211,6 +221,7 @@ impl Error {
             | Self::Unusable { .. }
             | Self::Locked { .. }
             | Self::WrongMaster { .. }
+            | Self::DeadBackup { .. }
             | Self::Newer { .. } => Fault::Caller,
             Self::Mixed { .. } | Self::Corrupt { .. } | Self::Papers(_) => Fault::Corrupt,
             Self::Full | Self::Io(_) | Self::Closed => Fault::Temporary,
@@ -269,6 +280,8 @@ struct Inner {
     /// Where to look again, for who looks beside a process that writes.
     looking: Option<(PathBuf, Master)>,
     places: Places,
+    master: Master,
+    random: Random,
 }
 
 /// What readers and the writer share. The tree changes only after what it shows is durable.
@@ -286,6 +299,7 @@ impl Ring {
         let places = places.into();
         let Place::Folder(folder) = &places.ring;
         disk::create(folder, master, random)?;
+        list::List::create(&places)?;
         Self::open_with(places, master, random, Steps::default())
     }
 
@@ -302,21 +316,38 @@ impl Ring {
         let shared = Arc::<Shared>::default();
         *shared.tree.write().unwrap_or_else(PoisonError::into_inner) = Disk::look(folder, master)?;
         let looking = Some((folder.clone(), master.clone()));
-        Ok(Self { inner: Arc::new(Inner { jobs: None, thread: None, shared, looking, places }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                jobs: None,
+                thread: None,
+                shared,
+                looking,
+                places,
+                master: master.clone(),
+                random: Random::system(),
+            }),
+        })
     }
 
     fn open_with(places: impl Into<Places>, master: &Master, random: &Random, steps: Steps) -> Result<Self> {
         let places = places.into();
         meet(&places, master)?;
-        let Place::Folder(folder) = &places.ring;
         let shared = Arc::<Shared>::default();
-        let writer = Writer::open(folder, master, random, steps, Arc::clone(&shared))?;
+        let writer = Writer::open(&places, master, random, steps, Arc::clone(&shared))?;
         let (jobs, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("ring".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(|e| Error::Io(e.to_string()))?;
-        let inner = Inner { jobs: Some(jobs), thread: Some(thread), shared, looking: None, places };
+        let inner = Inner {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            shared,
+            looking: None,
+            places,
+            master: master.clone(),
+            random: random.clone(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -402,6 +433,11 @@ impl Ring {
             ciphers.insert(id, Arc::clone(&cipher));
             Some(cipher)
         })
+    }
+
+    /// Wraps the keys of ring backups with today's master key.
+    pub(crate) fn rewrap_weeks(&self) -> Result<()> {
+        weeks::rewrap(&self.inner.places, &self.inner.master, &self.inner.random)
     }
 
     /// Every life key's id, for whoever looks for keys that nothing hangs on any more.

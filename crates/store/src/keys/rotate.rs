@@ -202,6 +202,7 @@ impl Keys {
         inner.stops.pass(Stop::KitSealed)?;
         self.show("master", "the ring key", 0);
         self.ring().rekey(false).await?;
+        self.ring().rewrap_weeks()?;
         inner.stops.pass(Stop::RingRewrapped)?;
         let mut done = 1;
         // Until a whole round finds nothing: another node may have made a tenant meanwhile.

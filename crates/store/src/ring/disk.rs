@@ -61,8 +61,15 @@ fn page_file(folder: &Path) -> PathBuf {
     folder.join("ring.sqlite")
 }
 
-/// Makes an empty ring. Each file is made whole under another name first; without both there is no ring.
+/// Makes an empty ring.
 pub(super) fn create(folder: &Path, master: &Master, random: &Random) -> Result<()> {
+    let empty = Tree { identity: random.bytes(), generation: 1, history: random.key(), ..Tree::default() };
+    create_with(folder, master, random, &empty)
+}
+
+/// Makes a ring of what is in `tree`, whose leaves get fresh page keys. Each file is made whole under another name
+/// first; without both there is no ring.
+pub(super) fn create_with(folder: &Path, master: &Master, random: &Random, tree: &Tree) -> Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file(folder, &e))?;
     let (key_path, page_path) = (key_file(folder), page_file(folder));
     for path in [&key_path, &page_path] {
@@ -77,21 +84,28 @@ pub(super) fn create(folder: &Path, master: &Master, random: &Random) -> Result<
             _ => {}
         }
     }
-    let (identity, ring_key) = (random.bytes(), random.key());
-    Slots::create(&new_key, master.clone(), &identity, &ring_key, random)?;
-    create_pages(&new_page, &identity, &ring_key, random)?;
+    let ring_key = random.key();
+    Slots::create(&new_key, master.clone(), tree, &ring_key, random)?;
+    create_pages(&new_page, tree, &ring_key, random)?;
     for (from, to) in [(&new_page, &page_path), (&new_key, &key_path)] {
         std::fs::rename(from, to).map_err(|e| Error::file(to, &e))?;
     }
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| Error::file(folder, &e))
 }
 
-fn create_pages(path: &Path, identity: &Identity, ring_key: &Key, random: &Random) -> Result<()> {
+fn create_pages(path: &Path, tree: &Tree, ring_key: &Key, random: &Random) -> Result<()> {
     // SQLite would make the file with the umask's mode; so it finds an empty one.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     drop(file.map_err(|e| Error::file(path, &e))?);
-    let empty = Change { next_leaf: 1, ..Change::default() };
-    let root = ring_key.seal(random, &root_aad(identity, 1), &root_bytes(&Tree::default(), &empty));
+    let mut all = Change { next_leaf: tree.next_leaf, ..Change::default() };
+    for (id, leaf) in &tree.leaves {
+        let mut leaf = leaf.draft();
+        leaf.page_key = random.key();
+        all.leaves.insert(*id, Some(leaf));
+    }
+    let Tree { identity, generation, .. } = tree;
+    let root = ring_key.seal(random, &root_aad(identity, *generation), &root_bytes(tree, &all));
+    let generation = i64::try_from(*generation).unwrap_or(i64::MAX);
     let make = || -> rusqlite::Result<()> {
         let mut conn = connect(path)?;
         let tx = conn.transaction()?;
@@ -99,9 +113,15 @@ fn create_pages(path: &Path, identity: &Identity, ring_key: &Key, random: &Rando
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", FORMAT)?;
         tx.execute(
-            "INSERT INTO ring (id, identity, generation, root) VALUES (1, ?1, 1, ?2)",
-            params![identity, root],
+            "INSERT INTO ring (id, identity, generation, root) VALUES (1, ?1, ?2, ?3)",
+            params![identity, generation, root],
         )?;
+        for (id, leaf) in &all.leaves {
+            if let Some(leaf) = leaf {
+                tx.prepare_cached("INSERT INTO leaf (id, page) VALUES (?1, ?2)")?
+                    .execute(params![id, leaf.seal(identity, *id, random)])?;
+            }
+        }
         tx.commit()?;
         // The last connection writes the log back and removes it.
         conn.close().map_err(|(_, e)| e)
@@ -199,10 +219,11 @@ impl Disk {
         let (slot, ring_key) = slot_of(&slots, folder, &identity, generation)?;
 
         let plain = ring_key.open(&root_aad(&identity, generation), &root).map_err(|_| damaged_root())?;
-        let (next_leaf, page_keys) = Tree::parse_root(&Zeroizing::new(plain)).ok_or_else(damaged_root)?;
+        let (next_leaf, history, page_keys) =
+            Tree::parse_root(&Zeroizing::new(plain)).ok_or_else(damaged_root)?;
         let leaves = read_leaves(&conn, &page_path, &identity, page_keys)?;
         conn.execute_batch("COMMIT").map_err(sql)?;
-        let tree = Tree { generation, next_leaf, leaves };
+        let tree = Tree { identity, generation, next_leaf, history, leaves };
         Ok((Self { folder: folder.to_owned(), conn, slots, identity, ring_key, generation, slot }, tree))
     }
 
@@ -310,8 +331,9 @@ fn read_leaves(
 fn root_bytes(tree: &Tree, change: &Change) -> Zeroizing<Vec<u8>> {
     let untouched = tree.leaves.iter().filter(|(id, _)| !change.leaves.contains_key(id));
     let written = change.leaves.iter().filter_map(|(id, leaf)| leaf.as_ref().map(|leaf| (id, leaf)));
-    let mut out = Zeroizing::new(Vec::with_capacity(8 + (tree.leaves.len() + change.leaves.len()) * 40));
+    let mut out = Zeroizing::new(Vec::with_capacity(40 + (tree.leaves.len() + change.leaves.len()) * 40));
     out.extend_from_slice(&change.next_leaf.to_be_bytes());
+    out.extend_from_slice(tree.history.expose());
     for (id, leaf) in untouched.chain(written) {
         out.extend_from_slice(&id.to_be_bytes());
         out.extend_from_slice(leaf.page_key.expose());

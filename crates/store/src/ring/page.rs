@@ -1,8 +1,8 @@
 //! The pages: what they hold in memory, and how they are written.
 //!
 //! Plain bytes of a leaf page, a stored format: slots given so far (2, big endian), then for each living key its slot
-//! (1) and the key (32). Of the root page: the number of the next leaf (8), then for each leaf its number (8) and page
-//! key (32). Sealed by [`Key::seal`] for a place that names the ring, the page's kind and its number.
+//! (1) and the key (32). Of the root page: the number of the next leaf (8), the key of the list of destructions (32), then
+//! for each leaf its number (8) and page key (32). Sealed by [`Key::seal`] for a place that names the ring, the page's kind and its number.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,20 @@ pub(super) const LEAF: usize = 256;
 pub(super) type Identity = [u8; 16];
 
 /// All of a ring.
-#[derive(Default)]
 pub(super) struct Tree {
+    pub identity: Identity,
     pub generation: u64,
     pub next_leaf: i64,
+    /// Under which the list of destructions is; stays the same.
+    pub history: Key,
     pub leaves: BTreeMap<i64, Leaf>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        let history = Key::from_bytes([0; Key::LEN]);
+        Self { identity: [0; 16], generation: 0, next_leaf: 1, history, leaves: BTreeMap::new() }
+    }
 }
 
 /// Up to 256 life keys and the key of their page.
@@ -52,9 +61,10 @@ impl Tree {
         self.leaves.values().map(|l| l.slots.iter().flatten().count()).sum()
     }
 
-    /// The next leaf's number, and the page keys of all leaves.
-    pub fn parse_root(bytes: &[u8]) -> Option<(i64, BTreeMap<i64, Key>)> {
-        let (next, mut rest) = bytes.split_first_chunk::<8>()?;
+    /// The next leaf's number, the key of the list of destructions, and the page keys of all leaves.
+    pub fn parse_root(bytes: &[u8]) -> Option<(i64, Key, BTreeMap<i64, Key>)> {
+        let (next, rest) = bytes.split_first_chunk::<8>()?;
+        let (history, mut rest) = rest.split_first_chunk::<32>()?;
         let next = i64::from_be_bytes(*next);
         let mut keys = BTreeMap::new();
         while let Some((entry, after)) = rest.split_first_chunk::<40>() {
@@ -66,13 +76,40 @@ impl Tree {
             }
             rest = after;
         }
-        rest.is_empty().then_some((next, keys))
+        rest.is_empty().then_some((next, Key::from_bytes(*history), keys))
     }
 }
 
 impl Leaf {
     pub fn new(random: &Random) -> Self {
         Self { page_key: random.key(), slots: Vec::with_capacity(LEAF) }
+    }
+
+    /// Leaves no slot to be given.
+    pub fn fill(&mut self) {
+        self.slots.resize_with(LEAF, || None);
+    }
+
+    /// For a backup: slots given so far (2), living keys (2), then each one's slot (1) and key (32).
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let living = self.slots.iter().flatten().count();
+        out.extend_from_slice(&(self.slots.len() as u16).to_be_bytes());
+        out.extend_from_slice(&(living as u16).to_be_bytes());
+        for (slot, key) in self.slots.iter().enumerate() {
+            if let Some(key) = key {
+                out.push(slot as u8);
+                out.extend_from_slice(key.expose());
+            }
+        }
+    }
+
+    /// What [`Leaf::write`] wrote, without a page key, and the bytes behind it.
+    pub fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (used, rest) = bytes.split_first_chunk::<2>()?;
+        let (living, rest) = rest.split_first_chunk::<2>()?;
+        let (keys, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*living)) * 33)?;
+        let slots = Self::parse_keys(usize::from(u16::from_be_bytes(*used)), keys)?;
+        Some((Self { page_key: Key::from_bytes([0; Key::LEN]), slots }, rest))
     }
 
     pub fn is_full(&self) -> bool {
@@ -122,8 +159,11 @@ impl Leaf {
     }
 
     fn parse(plain: &[u8]) -> Option<Vec<Option<Key>>> {
-        let (used, mut rest) = plain.split_first_chunk::<2>()?;
-        let used = usize::from(u16::from_be_bytes(*used));
+        let (used, rest) = plain.split_first_chunk::<2>()?;
+        Self::parse_keys(usize::from(u16::from_be_bytes(*used)), rest)
+    }
+
+    fn parse_keys(used: usize, mut rest: &[u8]) -> Option<Vec<Option<Key>>> {
         if used > LEAF {
             return None;
         }

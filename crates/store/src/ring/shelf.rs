@@ -30,7 +30,28 @@ impl Shelf {
     /// The paper's text; `None` when there is none.
     pub fn read(&self, name: &str) -> Result<Option<Zeroizing<String>>> {
         let Place::Folder(folder) = &self.place;
-        read_file(&folder.join(name))
+        read_file(&folder.join(name), LONGEST)
+    }
+
+    /// The text of a paper that grows.
+    pub fn read_long(&self, name: &str) -> Result<Option<Zeroizing<String>>> {
+        let Place::Folder(folder) = &self.place;
+        read_file(&folder.join(name), u64::MAX)
+    }
+
+    /// Adds a line to a paper that grows, durably; begins it with its format when it is new.
+    pub fn append(&self, name: &str, format: &str, line: &str) -> Result<()> {
+        let Place::Folder(folder) = &self.place;
+        let path = folder.join(name);
+        if !path.exists() {
+            self.write(name, &format!("{format}\n"))?;
+        }
+        let append = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().append(true).open(&path)?;
+            file.write_all(line.as_bytes())?;
+            file.sync_all()
+        };
+        append().map_err(|e| Error::file(&path, &e))
     }
 
     /// Writes a paper in the place of the one of its name, durably.
@@ -44,8 +65,11 @@ impl Shelf {
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
+            // What it replaces may hold a key that has to be gone.
+            let old = OpenOptions::new().write(true).open(&path);
             std::fs::rename(&new, &path)?;
-            File::open(folder)?.sync_all()
+            File::open(folder)?.sync_all()?;
+            old.map_or(Ok(()), |old| zero(&old))
         };
         write().map_err(|e| Error::file(&path, &e))
     }
@@ -55,10 +79,7 @@ impl Shelf {
         let Place::Folder(folder) = &self.place;
         let path = folder.join(name);
         let remove = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().write(true).open(&path)?;
-            let len = usize::try_from(file.metadata()?.len().min(LONGEST)).unwrap_or(0);
-            file.write_all(&vec![0; len])?;
-            file.sync_all()?;
+            zero(&OpenOptions::new().write(true).open(&path)?)?;
             std::fs::remove_file(&path)?;
             File::open(folder)?.sync_all()
         };
@@ -69,10 +90,17 @@ impl Shelf {
     }
 }
 
-fn read_file(path: &Path) -> Result<Option<Zeroizing<String>>> {
+/// Overwrites a file with zeros, durably.
+fn zero(mut file: &File) -> std::io::Result<()> {
+    let len = usize::try_from(file.metadata()?.len().min(LONGEST)).unwrap_or(0);
+    file.write_all(&vec![0; len])?;
+    file.sync_all()
+}
+
+fn read_file(path: &Path, longest: u64) -> Result<Option<Zeroizing<String>>> {
     use std::io::Read as _;
     let mut text = Zeroizing::new(String::new());
-    match File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)) {
+    match File::open(path).and_then(|file| file.take(longest).read_to_string(&mut text)) {
         Ok(_) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use sealpost_crypto::{Aad, Key, Random, WRAPPED_LEN, sha256};
 
-use super::page::Identity;
+use super::page::{Identity, Tree};
 use super::{Error, Result};
 use crate::keys::{Master, Purpose, Unopened};
 
@@ -41,19 +41,13 @@ pub(super) enum Slot {
 }
 
 impl Slots {
-    /// Makes the file, with `key` as generation 1 in the first slot.
-    pub fn create(
-        path: &Path,
-        master: Master,
-        identity: &Identity,
-        key: &Key,
-        random: &Random,
-    ) -> Result<()> {
+    /// Makes the file, with `key` as the tree's generation in the first slot.
+    pub fn create(path: &Path, master: Master, tree: &Tree, key: &Key, random: &Random) -> Result<()> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|e| Error::file(path, &e))?;
         let slots = Self { file, path: path.to_owned(), master };
         slots.zero(1)?;
-        slots.write(0, 1, identity, key, random)
+        slots.write(0, tree.generation, &tree.identity, key, random)
     }
 
     /// Opens the file and keeps other processes out.

@@ -1,6 +1,5 @@
 //! The one thread that writes: takes what came while it synced, changes a draft, commits it, then shows it.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, mpsc};
 
 use sealpost_crypto::{Key, Random};
@@ -8,8 +7,9 @@ use sealpost_model::LifeKeyId;
 use tokio::sync::oneshot;
 
 use super::disk::{Change, Disk};
+use super::list::List;
 use super::page::Leaf;
-use super::{Error, Result, Shared, raw_parts};
+use super::{Error, Place, Places, Result, Shared, raw_parts};
 use crate::keys::Master;
 
 /// Life keys made or destroyed in one commit, more or less: bounds how long the first of a group waits.
@@ -64,29 +64,32 @@ impl Steps {
 }
 
 pub(super) struct Writer {
-    folder: PathBuf,
+    places: Places,
     master: Master,
     random: Random,
     steps: Steps,
     /// `None` after a failure, until it opens again.
     disk: Option<Disk>,
+    /// `None` after a failure, until something has to die.
+    list: Option<List>,
     shared: Arc<Shared>,
 }
 
 impl Writer {
     pub fn open(
-        folder: &Path,
+        places: &Places,
         master: &Master,
         random: &Random,
         steps: Steps,
         shared: Arc<Shared>,
     ) -> Result<Self> {
         let mut writer = Self {
-            folder: folder.to_owned(),
+            places: places.clone(),
             master: master.clone(),
             random: random.clone(),
             steps,
             disk: None,
+            list: None,
             shared,
         };
         writer.reopen()?;
@@ -104,7 +107,14 @@ impl Writer {
                 size += job.size();
                 jobs.push(job);
             }
-            self.group(jobs);
+            // Apart, so that a second place out of reach holds up destructions alone.
+            let (create, destroy): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| matches!(job, Job::Create { .. }));
+            for jobs in [create, destroy] {
+                if !jobs.is_empty() {
+                    self.group(jobs);
+                }
+            }
         }
     }
 
@@ -124,15 +134,27 @@ impl Writer {
                 }
             });
         }
-        let outcome = self.commit(draft.change);
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "the key ring could not be written; it is opened again");
-            // What was written is unknown: only the files can say.
-            self.disk = None;
-            if let Err(error) = self.reopen() {
-                tracing::error!(%error, "the key ring could not be opened again");
+        let noted = Self::note(&self.places, &mut self.list, &mut draft);
+        let outcome = match noted {
+            Ok(()) => {
+                let change = draft.change;
+                let outcome = self.commit(change);
+                if let Err(error) = &outcome {
+                    tracing::error!(%error, "the key ring could not be written; it is opened again");
+                    // What was written is unknown: only the files can say.
+                    self.disk = None;
+                    if let Err(error) = self.reopen() {
+                        tracing::error!(%error, "the key ring could not be opened again");
+                    }
+                }
+                outcome
             }
-        }
+            Err(error) => {
+                tracing::error!(%error, "the list of destructions could not be written, so nothing was destroyed");
+                self.list = None;
+                Err(error)
+            }
+        };
         for job in done {
             // Whoever went away leaves a key that wraps nothing.
             match job {
@@ -140,6 +162,25 @@ impl Writer {
                 Done::Destroy(reply) => drop(reply.send(outcome.clone())),
             }
         }
+    }
+
+    /// Puts what will be destroyed on the list, before it is.
+    fn note(places: &Places, list: &mut Option<List>, draft: &mut Draft<'_>) -> Result<()> {
+        if draft.dead.is_empty() {
+            return Ok(());
+        }
+        let list = match list {
+            Some(list) => list,
+            None => {
+                let history =
+                    draft.shared.tree.read().unwrap_or_else(PoisonError::into_inner).history.clone();
+                let (opened, noted) = List::open(places, &history)?;
+                // Noted at one place, before the other failed.
+                noted.into_iter().for_each(|id| draft.destroy(id));
+                list.insert(opened)
+            }
+        };
+        list.append(&draft.dead)
     }
 
     fn commit(&mut self, change: Change) -> Result<()> {
@@ -173,11 +214,22 @@ impl Writer {
     }
 
     fn reopen(&mut self) -> Result<()> {
-        let (disk, tree) = Disk::open(&self.folder, &self.master)?;
-        self.disk = Some(disk);
+        let Place::Folder(folder) = &self.places.ring;
+        let (disk, tree) = Disk::open(folder, &self.master)?;
+        let (list, dead) = List::open(&self.places, &tree.history)?;
+        let left: Vec<LifeKeyId> = dead.into_iter().filter(|id| tree.key(*id).is_some()).collect();
+        (self.disk, self.list) = (Some(disk), Some(list));
         *self.shared.tree.write().unwrap_or_else(PoisonError::into_inner) = tree;
         self.forget_ciphers();
-        Ok(())
+        if left.is_empty() {
+            return Ok(());
+        }
+        // Noted, and not carried out: the process ended in between, or the ring's files were put back.
+        tracing::info!(keys = left.len(), "life keys on the list of destructions are destroyed again");
+        let mut draft = Draft::new(&self.shared, &self.random);
+        left.iter().for_each(|id| draft.destroy(*id));
+        let change = draft.change;
+        self.commit(change)
     }
 
     fn forget_ciphers(&self) {
@@ -195,6 +247,8 @@ struct Draft<'a> {
     shared: &'a Shared,
     random: &'a Random,
     change: Change,
+    /// Life keys that it destroys.
+    dead: Vec<LifeKeyId>,
     /// The leaf that takes new keys.
     open: Option<i64>,
 }
@@ -205,7 +259,7 @@ impl<'a> Draft<'a> {
         let open = tree.leaves.last_key_value().filter(|(_, leaf)| !leaf.is_full()).map(|(id, _)| *id);
         let change = Change { next_leaf: tree.next_leaf, ..Change::default() };
         drop(tree);
-        Self { shared, random, change, open }
+        Self { shared, random, change, dead: Vec::new(), open }
     }
 
     /// The leaf, copied if it is not yet; `None` if there is no such leaf.
@@ -275,6 +329,8 @@ impl<'a> Draft<'a> {
             return;
         }
         leaf.page_key = page_key;
+        self.dead.push(id);
+        let Some(leaf) = self.leaf(number) else { return };
         let dead = leaf.is_dead() && leaf.is_full();
         if dead {
             self.change.leaves.insert(number, None);
