@@ -44,7 +44,7 @@ pub use blob::{
 };
 pub use cipher::{Cipher, CountingCipher, SEALED_OVERHEAD};
 pub use code::Code;
-pub use digest::{Sha256, constant_time_eq, sha256};
+pub use digest::{Sha256, constant_time_eq, danger_sha1, sha256};
 pub use key::{Key, WRAPPED_LEN};
 pub use mac::{Hasher, MacKey};
 pub use opaque::Opaque;

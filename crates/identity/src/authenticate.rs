@@ -135,7 +135,9 @@ impl Identity {
                 (known, verdict)
             }
             // A row that is not what was written: the try is an entry nevertheless.
-            Err(error) => (Who { tenant: sealpost_audit::instance(), person: None }, Err(trouble(&error))),
+            Err(error) => {
+                (Who { tenant: sealpost_audit::instance(), person: None }, Err(trouble(&error).into()))
+            }
         };
         let draft = login_draft(&known, &login, client);
         let draft = match &verdict {
@@ -150,15 +152,72 @@ impl Identity {
                     Method::Password { .. } => draft,
                 }
             }
-            Err(AuthError::Temporary) => draft.failed().reason(AuthError::Temporary.reason()),
-            Err(error) => draft.refused().reason(error.reason()),
+            Err(No { error: AuthError::Temporary, .. }) => {
+                draft.failed().reason(AuthError::Temporary.reason())
+            }
+            Err(no) => draft.refused().reason(if no.banned { "banned" } else { no.error.reason() }),
         };
-        let written = match &verdict {
-            Ok((person, _)) if self.is_new(person, client) => self.welcome(person, draft, client).await,
+        match verdict {
+            Ok((person, method)) => {
+                let written = if self.is_new(&person, client) {
+                    self.welcome(&person, draft, client).await
+                } else {
+                    self.inner.audit.record(draft).await.map(drop).map_err(Error::from)
+                };
+                written.map_err(|e| trouble(&e))?;
+                Ok(login_of(&person, method, client))
+            }
+            Err(no) => Err(self.failure(&known, &login, draft, no, client).await),
+        }
+    }
+
+    /// Writes a failure down with what follows from it, and holds its answer back. Who has to wait anyway is told so even
+    /// if the log can't be written: they get nothing by it, and a full disk shall not make guessing faster.
+    async fn failure(&self, who: &Who, login: &str, draft: Draft, no: No, client: &Client) -> AuthError {
+        let error = no.error;
+        let refused = matches!(error, AuthError::Throttled { .. });
+        let counts = refused || matches!(error, AuthError::Wrong);
+        if !counts {
+            return match self.inner.audit.record(draft).await {
+                Ok(_) => error,
+                Err(e) => trouble(&e.into()),
+            };
+        }
+        let counted = self.counted(login, client, self.knows(who, client));
+        let after = self.inner.throttle.failed(&counted, refused, self.now());
+        let written = match (&who.person, after.alert) {
+            (Some(person), true) => self.warn(person, draft, client).await,
             _ => self.inner.audit.record(draft).await.map(drop).map_err(Error::from),
         };
-        written.map_err(|e| trouble(&e))?;
-        verdict.map(|(person, method)| login_of(&person, method, client))
+        // This machine is no network: shutting it out would shut out its own programs.
+        if after.ban
+            && !client.ip.to_canonical().is_loopback()
+            && let Err(error) = self.ban(client.ip, counted.network).await
+        {
+            tracing::error!(%error, "a ban holds here and could not be written");
+        }
+        if !after.tarpit.is_zero()
+            && let Ok(_place) = self.inner.tarpit.try_acquire()
+        {
+            tokio::time::sleep(after.tarpit).await;
+        }
+        match written {
+            Ok(()) => error,
+            Err(e) if refused => {
+                tracing::error!(error = %e, "a refused login could not be logged");
+                error
+            }
+            Err(e) => trouble(&e),
+        }
+    }
+
+    /// A failure after which the person and the administrators are told, in one transaction (S49).
+    async fn warn(&self, person: &Person, draft: Draft, client: &Client) -> Result<(), Error> {
+        let words = format!("many wrong passwords within an hour, the last from {}", network(client.ip));
+        let change = Change::new(person.tenant)
+            .entry(self.inner.audit.seal(draft).await?)
+            .tell(self.notice(person.tenant, person.id, AlertKind::Failures, &words).await?);
+        self.apply(change).await
     }
 
     /// Ends a login: the entry says why (`signed-out`, `idle`, `connection-lost`; S46).
@@ -224,54 +283,71 @@ impl Identity {
         Ok(Who { tenant: domain.map_or_else(sealpost_audit::instance, |d| d.tenant), person: None })
     }
 
-    /// The throttle, then the credentials.
+    /// App passwords, then the throttle, then the password.
     async fn admit(
         &self,
         who: &Who,
         login: &str,
         password: &Secret<String>,
         client: &Client,
-    ) -> Result<(Arc<Person>, Method), AuthError> {
-        let blurred = self.inner.verified.blur(login.trim());
+    ) -> Result<(Arc<Person>, Method), No> {
+        let allowed = |person: &Arc<Person>, method| {
+            if person.disabled { Err(AuthError::Disabled.into()) } else { Ok((Arc::clone(person), method)) }
+        };
+        // 140 random bits are not guessed: who has them is let in, whatever others do to the login or the network.
+        let device = self.app_password(who, password, client.protocol).await.map_err(|e| trouble(&e))?;
+        if let (Some(person), Some(id)) = (&who.person, device) {
+            return allowed(person, Method::AppPassword { id });
+        }
+        let counted = self.counted(login, client, self.knows(who, client));
         let attempt = self
             .inner
-            .admission
-            .begin(client.ip, blurred, self.now())
-            .map_err(|retry| AuthError::Throttled { retry })?;
-        let matched = self.credentials(who, password, client.protocol).await.map_err(|e| trouble(&e))?;
+            .throttle
+            .begin(&counted, self.now())
+            .map_err(|wait| No { error: AuthError::Throttled { retry: wait.retry }, banned: wait.banned })?;
+        let matched = self.credentials(who, password).await.map_err(|e| trouble(&e))?;
         match (&who.person, matched) {
-            (Some(person), Some(_)) if person.disabled => Err(AuthError::Disabled),
             (Some(person), Some(method)) => {
-                attempt.succeeded();
-                Ok((Arc::clone(person), method))
+                if !person.disabled {
+                    attempt.succeeded();
+                }
+                allowed(person, method)
             }
-            _ => Err(AuthError::Wrong),
+            _ => Err(AuthError::Wrong.into()),
         }
     }
 
-    /// Compares the password with what the person has; with what nobody has if there is no person.
-    async fn credentials(
+    /// Whether the person has signed in from this network before.
+    fn knows(&self, who: &Who, client: &Client) -> bool {
+        let place = self.blind_network(client.ip);
+        who.person.as_ref().is_some_and(|person| person.places.contains(&place))
+    }
+
+    /// Which of the person's app passwords it is. They are for mail programs, and never for the web.
+    async fn app_password(
         &self,
         who: &Who,
         password: &Secret<String>,
         protocol: Protocol,
-    ) -> Result<Option<Method>, Error> {
-        let person = who.person.as_deref();
-        // App passwords are for mail programs, and never for the web.
-        let program = matches!(protocol, Protocol::Imap | Protocol::Pop3 | Protocol::Submission);
-        if program && let Some(letters) = app_password::parse(password) {
-            let keys = self.tenant_keys(who.tenant).await?;
-            let devices = person.map_or(&[][..], |p| &p.app_passwords);
-            let found = devices.iter().find(|d| d.matches(&keys, &letters));
-            if let Some(device) = found {
-                return Ok(Some(Method::AppPassword { id: device.id }));
-            }
-            if devices.is_empty() {
-                // The same work for who has none.
-                let hash = hash(&keys, CredentialId::from_raw(0), PersonId::from_raw(0), &letters);
-                let _ = constant_time_eq(&hash, &[0; 16]);
-            }
+    ) -> Result<Option<CredentialId>, Error> {
+        if !matches!(protocol, Protocol::Imap | Protocol::Pop3 | Protocol::Submission) {
+            return Ok(None);
         }
+        let Some(letters) = app_password::parse(password) else { return Ok(None) };
+        let keys = self.tenant_keys(who.tenant).await?;
+        let devices = who.person.as_deref().map_or(&[][..], |p| &p.app_passwords);
+        let found = devices.iter().find(|d| d.matches(&keys, &letters)).map(|d| d.id);
+        if devices.is_empty() {
+            // The same work for who has none.
+            let hash = hash(&keys, CredentialId::from_raw(0), PersonId::from_raw(0), &letters);
+            let _ = constant_time_eq(&hash, &[0; 16]);
+        }
+        Ok(found)
+    }
+
+    /// Compares the password with what the person has; with what nobody has if there is no person.
+    async fn credentials(&self, who: &Who, password: &Secret<String>) -> Result<Option<Method>, Error> {
+        let person = who.person.as_deref();
         let Some(person) = person else {
             self.inner.hashing.verify(password, None).await?;
             return Ok(None);
@@ -311,6 +387,18 @@ impl Identity {
             change = change.tell(self.notice(tenant, person.id, AlertKind::NewPlace, &words).await?);
         }
         self.apply(change).await
+    }
+}
+
+/// Why somebody does not get in, with what only the log says.
+struct No {
+    error: AuthError,
+    banned: bool,
+}
+
+impl From<AuthError> for No {
+    fn from(error: AuthError) -> Self {
+        Self { error, banned: false }
     }
 }
 

@@ -122,11 +122,6 @@ impl Verified {
         entries.insert(person, Entry { credential, hash, at: now });
     }
 
-    /// A keyed hash of anything, for the counters of the throttle.
-    pub(crate) fn blur(&self, text: &str) -> [u8; 16] {
-        self.key.mac(&[b"login", text.to_ascii_lowercase().as_bytes()])
-    }
-
     fn hash(&self, person: PersonId, credential: i64, password: &Secret<String>) -> [u8; 32] {
         let (person, credential) = (person.raw().to_be_bytes(), credential.to_be_bytes());
         self.key.mac_whole(&[b"password", &person, &credential, password.expose().as_bytes()])

@@ -15,8 +15,9 @@
 //! submission, never for the web. [`Identity::authenticate`] does the same work for a name that nobody has, and says
 //! the same. Every try is an audit entry (S52).
 //!
-//! **Throttling** (S50) stands before the hash. Failures count for a network (/24, /64) over all protocols, and for a
-//! network and login together; nothing that a stranger does ever locks a person out elsewhere.
+//! **Throttling** (S50) stands before the hash. Failures count for a network (/24, /64), for a login there and for a login
+//! anywhere, over all protocols and nodes; a network that goes on is banned. Where a person has signed in before they
+//! have a budget of their own, so that nothing that strangers do locks them out; app passwords are never counted.
 //!
 //! **Sessions** of the web are tokens that the server keeps as keyed hashes; they end after 20 minutes without use by the
 //! server's clock, and after 12 hours in any case (S46).
@@ -29,9 +30,9 @@
 
 mod access;
 mod address;
-mod admission;
 mod app_password;
 mod authenticate;
+mod ban;
 mod cache;
 mod change;
 mod credential;
@@ -41,6 +42,7 @@ mod error;
 mod grant;
 mod group;
 mod hashing;
+mod leaked;
 mod outbox;
 mod password;
 mod pending;
@@ -53,21 +55,23 @@ mod service;
 mod session;
 mod setup;
 mod tenant;
+mod throttle;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
 pub use address::{AddressSummary, MailboxTarget, SharedRow, Target, TargetKind, insert_shared};
-pub use admission::Limits;
 pub use app_password::AppPassword;
 pub use authenticate::{Attempt, AuthError, Login, Method};
+pub use ban::BanSummary;
 pub(crate) use change::Change;
 pub use credential::Reset;
 pub use domain::{DomainFacts, DomainKind};
 pub use error::Error;
 pub use grant::{GrantSummary, Granted, SendAs};
 pub use group::{GroupEdit, GroupSummary, Unfolded};
+pub use leaked::check_leaked;
 pub use outbox::{Alert, AlertKind};
 pub use password::{Names, PasswordError, PasswordProfile};
 pub use pending::{ActKind, ActState, Approved, PATIENCE, PendingAct, Proposal};
@@ -78,4 +82,5 @@ pub use service::{Identity, Options};
 pub use session::{Session, Touch};
 pub use setup::{LINK_LIFE, Official, SetupLink};
 pub use tenant::Rules;
+pub use throttle::Limits;
 pub use verify::{Damage, verify};

@@ -61,6 +61,9 @@ pub enum PasswordError {
         "the password is too easy to guess: avoid common passwords, patterns and dates; unrelated words are good"
     )]
     Guessable,
+    /// It has leaked somewhere.
+    #[error("the password is on a list of passwords that have leaked: take one that nobody has used before")]
+    Leaked,
     /// It holds the person's or the organisation's name.
     #[error("the password must not contain your name, your address or your organisation's name")]
     Name,

@@ -389,7 +389,14 @@ impl Identity {
     ) -> Result<(), Error> {
         let (organisation, rules) = self.tenant_facts(tenant).await?.unwrap_or_default();
         let names = Names::new([called, &organisation, address.local(), address.domain().as_str()]);
-        Ok(check(password, rules.passwords, &names)?)
+        check(password, rules.passwords, &names)?;
+        let (leaked, password) = (self.inner.leaked.clone(), password.clone());
+        let known = tokio::task::spawn_blocking(move || leaked.has(password.expose())).await;
+        match known.map_err(|_| Error::Busy)? {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(crate::PasswordError::Leaked.into()),
+            Err(why) => Err(Error::Leaked(why)),
+        }
     }
 }
 

@@ -145,8 +145,10 @@ pub const SCHEMA: Schema = Schema {
             kind {int} NOT NULL,
             subject {bytes} NOT NULL,
             until {int} NOT NULL,
+            changed {int} NOT NULL,
             PRIMARY KEY (kind, subject)
         ) {clustered};
+        CREATE INDEX throttle_changed ON throttle (changed);
         CREATE TABLE ban (
             id {int} PRIMARY KEY,
             network {bytes} NOT NULL,
@@ -316,11 +318,11 @@ sql! {
     pub ALL_PLACES = "
         SELECT person, place, tenant, since, mac FROM known_place WHERE person > ?1 ORDER BY person LIMIT 1000";
     pub THROTTLE_CHARGE = "
-        INSERT INTO throttle (kind, subject, until) VALUES (?1, ?2, ?3 + ?4)
-        ON CONFLICT (kind, subject) DO UPDATE SET until =
+        INSERT INTO throttle (kind, subject, until, changed) VALUES (?1, ?2, ?3 + ?4, ?3)
+        ON CONFLICT (kind, subject) DO UPDATE SET changed = ?3, until =
             CASE WHEN throttle.until > ?3 THEN throttle.until + ?4 ELSE ?3 + ?4 END";
     pub THROTTLES = "
-        SELECT kind, subject, until FROM throttle WHERE until > ?1 ORDER BY until DESC LIMIT 100000";
+        SELECT kind, subject, until FROM throttle WHERE changed >= ?1 AND until > ?2 ORDER BY changed LIMIT 100000";
     pub THROTTLE_FORGET = "DELETE FROM throttle WHERE until <= ?1";
     pub BAN_INSERT = "INSERT INTO ban (id, network, detail, created, until, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     pub BAN = "SELECT id, network, detail, created, until, mac FROM ban WHERE id = ?1";

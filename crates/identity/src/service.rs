@@ -1,6 +1,7 @@
 //! The service: what the rest of Sealpost calls.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,14 +11,16 @@ use sealpost_model::{Actor, Id, SessionId, SharedClock, TenantId, Time};
 use sealpost_policy::{Role, Roles};
 use sealpost_store::keys::{Keys, Root, TenantKeys};
 use sealpost_store::{Scope, Store, Topic, Tx, Watch};
+use tokio::sync::Semaphore;
 
-use crate::admission::Admission;
 use crate::cache::Cache;
 use crate::hashing::{Hashing, Verified};
+use crate::leaked::Leaked;
+use crate::throttle::Throttle;
 use crate::{Error, Limits};
 
 /// What can be set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How many failed logins are borne.
     pub limits: Limits,
@@ -25,6 +28,8 @@ pub struct Options {
     pub idle: Duration,
     /// How long a web session lives at most: 12 hours.
     pub life: Duration,
+    /// A file of SHA-1 hashes of leaked passwords, ordered by hash, beside the list that is built in (S42).
+    pub leaked: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -33,6 +38,7 @@ impl Default for Options {
             limits: Limits::default(),
             idle: Duration::from_secs(20 * 60),
             life: Duration::from_secs(12 * 3600),
+            leaked: None,
         }
     }
 }
@@ -51,7 +57,10 @@ pub(crate) struct Inner {
     pub random: Random,
     pub options: Options,
     pub cache: Cache,
-    pub admission: Admission,
+    pub throttle: Throttle,
+    pub leaked: Leaked,
+    /// Answers that are held back at once.
+    pub tarpit: Semaphore,
     pub hashing: Hashing,
     pub verified: Verified,
     /// Rings when a notice was written.
@@ -75,9 +84,11 @@ impl Identity {
             keys,
             audit,
             clock,
-            options,
             cache: Cache::default(),
-            admission: Admission::new(options.limits),
+            throttle: Throttle::new(options.limits),
+            leaked: Leaked::new(options.leaked.clone()),
+            tarpit: Semaphore::new(TARPIT),
+            options,
             hashing: Hashing::new(),
             verified: Verified::new(&random),
             random,
@@ -158,6 +169,9 @@ impl Identity {
         result
     }
 }
+
+/// More than so many failures at once are answered without delay: a flood must not pile up here.
+const TARPIT: usize = 1_000;
 
 /// The AAD of a sealed column of this crate.
 pub(crate) fn aad(tenant: TenantId, table: &'static str, id: impl Id, column: &'static str) -> Aad {

@@ -214,6 +214,7 @@ async fn failures_from_a_network_make_that_network_wait_over_all_protocols() {
         network_interval: Duration::from_secs(2),
         login_burst: 3,
         login_interval: Duration::from_secs(60),
+        ..Limits::default()
     };
     let world = World::with(limits).await;
     for protocol in [Protocol::Imap, Protocol::Submission, Protocol::Web] {
@@ -873,5 +874,138 @@ mod people {
         let (sam, _) = official(&world, "sam@clinic.test", 7021, Role::SecurityOfficial).await;
         let error = id.set_alerts(sam, false, &Caller::SYSTEM).await;
         assert!(matches!(error, Err(Error::AlertsStay)));
+    }
+}
+
+mod throttling {
+    //! Sprays, bans, known places, restarts, two nodes.
+
+    use super::*;
+
+    fn quick() -> Limits {
+        Limits {
+            network_burst: 6,
+            network_interval: Duration::from_secs(10),
+            login_burst: 3,
+            login_interval: Duration::from_secs(60),
+            account_burst: 4,
+            account_interval: Duration::from_secs(60),
+            ban_after: 12,
+            alert_after: 4,
+            tarpit: Duration::ZERO,
+            ..Limits::default()
+        }
+    }
+
+    impl World {
+        async fn wrong(&self, ip: &str, protocol: Protocol, who: &str) -> AuthError {
+            self.login_from(ip, protocol, who, "wrong").await.expect_err("is refused")
+        }
+
+        /// Another process on the same store.
+        async fn another(&self) -> Identity {
+            let clock: sealpost_model::SharedClock = self.clock.clone();
+            let options = Options { limits: quick(), ..Options::default() };
+            let (store, keys, audit) = (self.store.clone(), self.keys.clone(), self.audit.clone());
+            let other = Identity::new(store, keys, audit, clock, Random::system(), options);
+            other.share_throttles().await.expect("reads");
+            other
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_spray_over_all_protocols_shares_one_counter_and_the_person_gets_in_from_home() {
+        let world = World::with(quick()).await;
+        let home = "203.0.113.5";
+        world.login_from(home, Protocol::Imap, "alice@clinic.test", PASSWORD).await.expect("from home");
+        let app = world.identity.add_app_password(world.alice, "Phone", &Caller::SYSTEM).await.expect("made");
+        let doors = [Protocol::Imap, Protocol::Submission, Protocol::Pop3, Protocol::Web];
+        for (n, protocol) in doors.into_iter().enumerate() {
+            let ip = format!("198.51.{n}.1");
+            assert_eq!(world.wrong(&ip, protocol, "alice@clinic.test").await, AuthError::Wrong);
+        }
+        let elsewhere = world.login_from("192.0.2.99", Protocol::Web, "alice@clinic.test", PASSWORD).await;
+        assert!(matches!(elsewhere, Err(AuthError::Throttled { .. })), "strangers wait, right or wrong");
+        world.login_from(home, Protocol::Web, "alice@clinic.test", PASSWORD).await.expect("home is her own");
+        let program = world.login_from("192.0.2.99", Protocol::Imap, "alice@clinic.test", app.expose()).await;
+        program.expect("her program is not held up");
+        world.login_from("192.0.2.99", Protocol::Web, "bob@clinic.test", PASSWORD).await.expect("nor is bob");
+        // From her own network, others' names: the network waits, she does not.
+        for n in 0..6 {
+            world.wrong(home, doors[n % 4], &format!("nobody{n}@clinic.test")).await;
+        }
+        assert!(matches!(
+            world.wrong(home, Protocol::Imap, "nobody9@clinic.test").await,
+            AuthError::Throttled { .. }
+        ));
+        world.login_from(home, Protocol::Imap, "alice@clinic.test", PASSWORD).await.expect("she gets in");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn counters_and_bans_are_everybodys_and_outlive_the_process() {
+        let world = World::with(quick()).await;
+        for _ in 0..3 {
+            world.wrong("198.51.100.1", Protocol::Imap, "alice@clinic.test").await;
+        }
+        world.identity.share_throttles().await.expect("writes");
+        let other = world.another().await;
+        let client = client("198.51.100.1", Protocol::Web);
+        let attempt =
+            || Attempt { login: "alice@clinic.test".into(), password: secret(PASSWORD), client: &client };
+        assert!(matches!(other.authenticate(attempt()).await, Err(AuthError::Throttled { .. })));
+        while world.identity.bans().await.expect("lists").is_empty() {
+            world.wrong("198.51.100.1", Protocol::Imap, "alice@clinic.test").await;
+        }
+        let bans = world.identity.bans().await.expect("lists");
+        assert_eq!((bans.len(), bans[0].network.as_str()), (1, "198.51.100.0/24"));
+        let log = world.log(sealpost_audit::instance(), Verb::Ban).await;
+        assert_eq!(log.len(), 1);
+        let third = world.another().await;
+        world.clock.advance(Duration::from_secs(1200));
+        let wait = third.authenticate(attempt()).await.expect_err("banned");
+        assert_eq!(wait, AuthError::Throttled { retry: Duration::from_secs(2400) });
+        let log = world.log(world.tenant, Verb::Login).await;
+        assert_eq!(log[0].reason, "banned");
+        third.lift_ban(bans[0].id, &Caller::SYSTEM).await.expect("lifts it");
+        third.authenticate(attempt()).await.expect("gets in");
+        world.identity.share_throttles().await.expect("hears of it");
+        world.login_from("198.51.100.1", Protocol::Web, "alice@clinic.test", PASSWORD).await.expect("too");
+        assert_eq!(world.log(sealpost_audit::instance(), Verb::BanLift).await.len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_failures_are_told_to_the_person_and_the_administrators_once() {
+        let world = World::with(quick()).await;
+        let sam = Roles::NONE.with(Role::SecurityOfficial);
+        world.add("sam@clinic.test", 7021, sam).await.expect("adds");
+        for n in 0..4 {
+            let ip = format!("198.51.{n}.1");
+            assert_eq!(world.wrong(&ip, Protocol::Imap, "alice@clinic.test").await, AuthError::Wrong);
+        }
+        let told = world.identity.notices().await.expect("lists");
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].kind, AlertKind::Failures);
+        let to: Vec<String> = told[0].to.iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["alice@clinic.test", "sam@clinic.test"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_password_from_a_list_is_refused_whoever_sets_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (list, leaked) = (folder.path().join("list"), "plum velvet lantern quarry nine");
+        let hash: String =
+            sealpost_crypto::danger_sha1(leaked.as_bytes()).iter().map(|b| format!("{b:02X}")).collect();
+        std::fs::write(&list, format!("{hash}:3\n")).expect("writes");
+        let world = World::new().await;
+        let options = Options { leaked: Some(list.clone()), ..Options::default() };
+        let clock: sealpost_model::SharedClock = world.clock.clone();
+        let (store, keys, audit) = (world.store.clone(), world.keys.clone(), world.audit.clone());
+        let identity = Identity::new(store, keys, audit, clock, Random::system(), options);
+        let set = async |text: &str| identity.set_password(world.alice, &secret(text), &Caller::SYSTEM).await;
+        let error = set(leaked).await;
+        assert!(matches!(error, Err(Error::Password(PasswordError::Leaked))), "{error:?}");
+        set(OTHER).await.expect("another one does");
+        std::fs::remove_file(list).expect("removes");
+        assert!(matches!(set(PASSWORD).await, Err(Error::Leaked(_))), "no list, no password");
     }
 }

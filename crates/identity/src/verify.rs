@@ -11,7 +11,9 @@ use crate::address::AddressRow;
 use crate::domain::DomainRow;
 use crate::person::Whole;
 use crate::service::{aad, open};
-use crate::{Error, app_password, grant, outbox, pending, person, schema, session, setup, tenant};
+use crate::{
+    Error, app_password, ban, grant, outbox, pending, person, place, schema, session, setup, tenant,
+};
 
 /// A row that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,15 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
             row.open(keys, Time::from_millis(0)).map(drop)
         })
         .await;
+    }
+    for row in look.rows("known_place", &schema::ALL_PLACES, place::Place::read)? {
+        needs.push(("person", row.person.raw(), format!("known_place of {}", row.person)));
+        look.check("known_place", row.tenant, row.person.raw(), |keys| row.check(keys)).await;
+    }
+    for row in look.rows("ban", &schema::ALL_BANS, ban::BanRow::read)? {
+        if let Err(error) = row.open(keys.instance()) {
+            look.found.push(Damage { table: "ban", id: row.id.raw(), why: error.to_string() });
+        }
     }
     for row in look.rows("outbox", &schema::ALL_OUTBOX, outbox::OutboxRow::read)? {
         look.check("outbox", row.tenant, row.id, |keys| row.open(keys).map(drop)).await;

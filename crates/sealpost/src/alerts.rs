@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sealpost_audit::Caller;
 use sealpost_delivery::{Arrival, Kind, Origin, Submission};
-use sealpost_identity::{Alert, AlertKind};
+use sealpost_identity::{Alert, AlertKind, Identity};
 use sealpost_message::compose::{self, Head, Person};
 use sealpost_model::{Address, ReversePath};
 use sealpost_net::Stop;
@@ -15,6 +15,9 @@ use crate::instance::Instance;
 
 /// How often it is looked for notices that another node wrote, or that could not be sent.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How often counters are shared.
+const SHARE: Duration = Duration::from_secs(2);
 
 /// Sends notices until `stop`; of several nodes one does.
 pub async fn run(instance: Instance, stop: Stop) {
@@ -36,6 +39,24 @@ pub async fn run(instance: Instance, stop: Stop) {
         }
     };
     store.single("notices", async move { stop.stopping().await }, task).await;
+}
+
+/// Shares the counters of failed sign-ins with the store until `stop`: at once, so that a restart forgets none, and then
+/// every two seconds.
+pub async fn share(identity: Identity, stop: Stop) {
+    let mut pace = tokio::time::interval(SHARE);
+    loop {
+        tokio::select! {
+            () = stop.stopping() => break,
+            _ = pace.tick() => {}
+        }
+        if let Err(error) = identity.share_throttles().await {
+            tracing::warn!(%error, "failed sign-ins are counted here alone until the store can be written");
+        }
+    }
+    if let Err(error) = identity.share_throttles().await {
+        tracing::warn!(%error, "the last failed sign-ins are not counted after the next start");
+    }
 }
 
 /// Sends all notices that wait.

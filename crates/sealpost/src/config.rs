@@ -33,6 +33,9 @@ pub struct Config {
     /// `[audit]`
     #[serde(default)]
     pub audit: Audit,
+    /// `[passwords]`
+    #[serde(default)]
+    pub passwords: Passwords,
     /// `[dns]`
     #[serde(default)]
     pub dns: Dns,
@@ -148,6 +151,14 @@ pub struct Keys {
     pub master: String,
     /// The key ring's folder, outside the data folder and its backups.
     pub ring: PathBuf,
+}
+
+/// What new passwords are held against.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// A file of SHA-1 hashes of leaked passwords, ordered by hash, beside the list that is built in.
+    pub leaked: Option<PathBuf>,
 }
 
 /// The log's anchors, and how reads are kept.
@@ -326,12 +337,13 @@ impl Config {
             .with_context(|| format!("the configuration {} is not valid", file.display()))?;
         config.file = std::path::absolute(file)?;
         let base = config.file.parent().map(Path::to_owned).unwrap_or_default();
-        let Self { server, tls, keys, audit, outbound, .. } = &mut config;
+        let Self { server, tls, keys, audit, passwords, outbound, .. } = &mut config;
         for path in [&mut server.data, &mut tls.certificate, &mut tls.key, &mut keys.ring]
             .into_iter()
             .chain(&mut server.control_socket)
             .chain(&mut audit.anchor_token)
             .chain(&mut outbound.extra_ca)
+            .chain(&mut passwords.leaked)
         {
             *path = base.join(&path);
         }
@@ -530,6 +542,11 @@ ring = "/var/lib/sealpost-ring"
 reads = "grouped"
 # Minutes between two heartbeats, which show that the log did not stand still.
 heartbeat = 10
+
+[passwords]
+# Leaked passwords that nobody may choose, beside the list that is built in: a file of SHA-1 hashes ordered by hash, as
+# Have I Been Pwned offers it for download. It is searched on this machine; nothing is asked of anybody.
+#leaked = "/var/lib/sealpost-lists/pwned-passwords-sha1-ordered-by-hash.txt"
 
 [dns]
 # Name servers as address:port; by default the system's.

@@ -147,7 +147,10 @@ impl Instance {
             audit.clone(),
             Arc::clone(&clock),
             random.clone(),
-            sealpost_identity::Options::default(),
+            sealpost_identity::Options {
+                leaked: config.passwords.leaked.clone(),
+                ..sealpost_identity::Options::default()
+            },
         );
         let archive = Archive::new(store.clone(), keys.clone(), random.clone());
         let mailboxes =

@@ -136,6 +136,7 @@ impl Bound {
         let (pickup, ending) = (instance.pickup.clone(), stop.clone());
         tasks.spawn(async move { pickup.run(async move { ending.stopping().await }).await });
         tasks.spawn(crate::alerts::run(instance.clone(), stop.clone()));
+        tasks.spawn(crate::alerts::share(instance.identity.clone(), stop.clone()));
         let (identity, ending) = (instance.identity.clone(), stop.clone());
         tasks.spawn(async move {
             let mut minute = tokio::time::interval(Duration::from_secs(60));

@@ -14,6 +14,7 @@ mod dns;
 mod finding;
 mod listen;
 mod outbound;
+mod passwords;
 mod permissions;
 mod space;
 
@@ -61,6 +62,7 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
     listen::check(scene, found);
     dns::check(scene, found).await;
     outbound::check(scene, found);
+    passwords::check(scene, found);
 }
 
 /// The areas that look into the opened data.

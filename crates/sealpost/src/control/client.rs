@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use sealpost_policy::Role;
 
-use super::{Act, Reply, Request, SignIn, address, grant, group, pending, role, rules, session};
+use super::{Act, Reply, Request, SignIn, address, ban, grant, group, pending, role, rules, session};
 use crate::Which;
 
 /// Commands over the control socket.
@@ -53,6 +53,8 @@ pub enum Command {
     Act(Words<pending::Act>),
     /// The organisation's rules.
     Policy(Words<rules::Act>),
+    /// Networks that may not sign in for a while.
+    Ban(Words<ban::Act>),
     /// What happened, oldest of the newest first.
     Log {
         #[command(flatten)]
@@ -269,6 +271,7 @@ impl Command {
             Self::Session(word) => &word.how,
             Self::Act(word) => &word.how,
             Self::Policy(word) => &word.how,
+            Self::Ban(word) => &word.how,
             Self::User { command } => match command {
                 User::List { how }
                 | User::Add { how, .. }
@@ -292,6 +295,7 @@ impl Command {
             Self::Session(word) => Act::Session(word.act),
             Self::Act(word) => Act::Pending(word.act),
             Self::Policy(word) => Act::Rules(word.act),
+            Self::Ban(word) => Act::Ban(word.act),
             Self::Log { limit, verb, detail, server, .. } => Act::LogList { limit, detail, verb, server },
             Self::User { command } => match command {
                 User::List { .. } => Act::UserList,

@@ -10,6 +10,7 @@
 
 mod address;
 mod answer;
+mod ban;
 pub mod client;
 mod grant;
 mod group;
@@ -106,6 +107,8 @@ pub enum Act {
     Pending(pending::Act),
     /// The organisation's rules.
     Rules(rules::Act),
+    /// Networks that are shut out.
+    Ban(ban::Act),
 }
 
 impl Act {
@@ -133,6 +136,7 @@ impl Act {
             Self::Session(act) => act.command(),
             Self::Pending(act) => act.command(),
             Self::Rules(act) => act.command(),
+            Self::Ban(act) => act.command(),
         }
     }
 }
