@@ -168,7 +168,7 @@ impl JournalRow {
     }
 }
 
-/// Writes a row, in the transaction that also delivers.
+/// Writes a row, in the transaction that also delivers, and asks the archiver for a copy of its body.
 ///
 /// # Errors
 /// The store's.
@@ -189,7 +189,7 @@ pub fn insert(tx: &mut Tx, row: &JournalRow) -> Result<(), sealpost_store::Error
             &row.mac
         ],
     )?;
-    Ok(())
+    sealpost_store::blob::keep_until(tx, row.blob, row.expires)
 }
 
 /// Up to `limit` rows behind `after`, in order.

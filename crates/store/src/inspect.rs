@@ -202,7 +202,9 @@ impl<'a> Inspection<'a> {
 /// What keeps it from looking.
 pub async fn own_tables(look: &mut Inspection<'_>) -> Result<u64> {
     let (mut after, mut unowned) = (i64::MIN, 0);
-    while let Some((last, rows)) = look.page("blob", &schema::BLOB_IDS, after, |r| r.id::<BlobId>(0)).await? {
+    while let Some((last, rows)) =
+        look.page("blob", &blob::schema::BLOB_IDS, after, |r| r.id::<BlobId>(0)).await?
+    {
         after = last;
         unowned += rows.iter().filter(|id| !look.owned.contains(&id.raw())).count() as u64;
     }
@@ -226,7 +228,9 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
     let rows = look
         .store
         .read(|tx| {
-            tx.rows(&schema::PACKS, &[], |r| Ok((r.int(0)?, r.int(1).unwrap_or(-1), r.int(2).unwrap_or(-1))))
+            tx.rows(&blob::schema::PACKS, &[], |r| {
+                Ok((r.int(0)?, r.int(1).unwrap_or(-1), r.int(2).unwrap_or(-1)))
+            })
         })
         .await?;
     look.count("pack", rows.len());
@@ -268,7 +272,7 @@ pub async fn bodies(store: &Store, most: u64) -> Result<u64> {
     let (mut after, mut found) = (i64::MIN, 0);
     while found < most {
         let from = after;
-        let ids = store.read(move |tx| tx.rows(&schema::BLOB_IDS, params![from], |r| r.int(0))).await?;
+        let ids = store.read(move |tx| tx.rows(&blob::schema::BLOB_IDS, params![from], |r| r.int(0))).await?;
         let Some(last) = ids.last() else { break };
         after = *last;
         found += ids.len() as u64;

@@ -65,4 +65,4 @@ pub use store::{Bodies, Engine, Options, Store};
 pub use tx::{ReadTx, Tx};
 
 /// The tables of this crate; [`Store::open`] adds them by itself.
-pub const SCHEMAS: &[&Schema] = &[&schema::STORE, &keys::SCHEMA];
+pub const SCHEMAS: &[&Schema] = &[&schema::STORE, &blob::SCHEMA, &keys::SCHEMA];

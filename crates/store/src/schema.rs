@@ -33,30 +33,13 @@ impl Schema {
 /// The store's own tables.
 pub const STORE: Schema = Schema { name: "store", steps: &[STEP_1], statements: STATEMENTS, blobs: &[] };
 
-/// `id_block`: one row, the first id that no process has leased. `pack`: each pack file, made before its file; state
-/// 0 open, 1 closed; `length` = where its last valid frame ends. `blob`: where sealed bodies lie, either in `body` or
-/// at byte `at` of `pack`; `size` counts plain bytes, `stored` sealed ones.
+/// `id_block`: one row, the first id that no process has leased.
 const STEP_1: &str = "
 CREATE TABLE id_block (
     id {int} PRIMARY KEY,
     next {int} NOT NULL
 ) {strict};
 INSERT INTO id_block (id, next) VALUES (1, 1024);
-CREATE TABLE pack (
-    id {int} PRIMARY KEY,
-    created {int} NOT NULL,
-    state {int} NOT NULL,
-    length {int} NOT NULL
-) {strict};
-CREATE TABLE blob (
-    id {int} PRIMARY KEY,
-    tenant {int} NOT NULL,
-    size {int} NOT NULL,
-    stored {int} NOT NULL,
-    pack {int},
-    at {int},
-    body {bytes}
-) {strict};
 ";
 
 sql! {
@@ -64,14 +47,6 @@ sql! {
     pub(crate) LEASE_BLOCK = "UPDATE id_block SET next = ?1 WHERE id = 1";
     /// Several nodes: what it answers less a block is the block's first.
     pub(crate) SHARE_BLOCK = "UPDATE id_block SET next = next + ?1 WHERE id = 1 RETURNING next";
-    pub(crate) INSERT_PACK = "INSERT INTO pack (id, created, state, length) VALUES (?1, ?2, 0, 0)";
-    pub(crate) CLOSE_PACK = "UPDATE pack SET state = 1, length = ?2 WHERE id = ?1";
-    pub(crate) PACKS = "SELECT id, state, length FROM pack ORDER BY id";
-    pub(crate) INSERT_BLOB =
-        "INSERT INTO blob (id, tenant, size, stored, pack, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    pub(crate) LOCATE_BLOB = "SELECT tenant, size, stored, pack, at, body FROM blob WHERE id = ?1";
-    pub(crate) BLOBS_AFTER = "SELECT id FROM blob WHERE id > ?1 ORDER BY id LIMIT ?2";
-    pub(crate) BLOB_IDS = "SELECT id FROM blob WHERE id > ?1 ORDER BY id LIMIT 1000";
 }
 
 const META: &str =

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use sealpost_crypto::Random;
 use sealpost_model::{Id, Secret, SharedClock};
 
-use crate::blob::{self, Blobs, pack, packer::Packer};
+use crate::blob::{self, Blobs, pack};
 use crate::connection::{self, Database};
 use crate::feed::Feed;
 use crate::ids::Ids as OwnIds;
@@ -18,7 +18,7 @@ use crate::readers::{self, ReadJob};
 use crate::tuning::Tuning;
 use crate::wal::{self, Bell, Wal};
 use crate::writer::{Lanes, Writer};
-use crate::{Error, ReadTx, Result, Schema, Scope, Tx, job, params, schema};
+use crate::{Error, ReadTx, Result, Schema, Scope, Sql, Tx, job, params, schema};
 
 /// Where bodies lie.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +116,23 @@ struct Inner {
     feed: Feed,
     cluster: Option<Arc<Cluster>>,
     blobs: Blobs,
+    known: Arc<Known>,
     threads: Mutex<Threads>,
+}
+
+/// Which crates' tables this process knows.
+pub(crate) struct Known {
+    /// Their words.
+    pub(crate) schemas: Vec<&'static str>,
+    /// Which of their rows name bodies.
+    pub(crate) owners: Vec<&'static Sql>,
+}
+
+impl Known {
+    fn of(schemas: &[&Schema]) -> Arc<Self> {
+        let owners = schemas.iter().flat_map(|schema| schema.blobs).copied().collect();
+        Arc::new(Self { schemas: schemas.iter().map(|schema| schema.name).collect(), owners })
+    }
 }
 
 /// Where ids come from.
@@ -133,6 +149,7 @@ struct Parts {
     ids: Ids,
     feed: Feed,
     cluster: Option<Arc<Cluster>>,
+    known: Arc<Known>,
     threads: Threads,
     packs: PathBuf,
     next_pack: i64,
@@ -142,9 +159,8 @@ struct Parts {
 /// In the order in which they end.
 #[derive(Default)]
 struct Threads {
-    packer: Option<JoinHandle<()>>,
+    blobs: blob::threads::Threads,
     readers: Vec<JoinHandle<()>>,
-    openers: Vec<JoinHandle<()>>,
     writers: Vec<JoinHandle<()>>,
     /// Writes the log back (SQLite), or hears other nodes (PostgreSQL).
     background: Option<JoinHandle<()>>,
@@ -193,8 +209,9 @@ impl Store {
         let packs = packs(&options.data);
         let ids = Arc::new(lease(&conn, tuning.block)?);
         let mut tx = Tx::new(conn);
-        let next_pack = pack::recover(&mut tx, &packs)?;
+        let next_pack = pack::recover(&mut tx, &packs, options.clock.now())?;
 
+        let known = Known::of(&schemas);
         let lanes = Arc::new(Lanes::new(1));
         let feed = Feed::default();
         let (bell, heard) = Bell::new();
@@ -219,7 +236,19 @@ impl Store {
         let ids = Ids::Own(ids);
         Self::assemble(
             options,
-            Parts { lock, lanes, readers, ids, feed, cluster: None, threads, packs, next_pack, tuning },
+            Parts {
+                lock,
+                lanes,
+                readers,
+                ids,
+                feed,
+                cluster: None,
+                known,
+                threads,
+                packs,
+                next_pack,
+                tuning,
+            },
         )
     }
 
@@ -250,8 +279,9 @@ impl Store {
         let (runtime, started) = listener.start()?;
         // Only now is it certain that nobody else writes packs.
         let packs = packs(&options.data);
-        let next_pack = pack::recover(&mut tx, &packs)?;
+        let next_pack = pack::recover(&mut tx, &packs, options.clock.now())?;
 
+        let known = Known::of(&schemas);
         let lanes = Arc::new(Lanes::new(tuning.writers));
         let mut threads = Threads {
             background: Some(spawn("store-feed", keeping(&lock, move || started.serve(&runtime)))?),
@@ -277,37 +307,32 @@ impl Store {
         let (ids, cluster) = (Ids::Shared(ids), Some(cluster));
         Self::assemble(
             options,
-            Parts { lock, lanes, readers, ids, feed, cluster, threads, packs, next_pack, tuning },
+            Parts { lock, lanes, readers, ids, feed, cluster, known, threads, packs, next_pack, tuning },
         )
     }
 
     /// What both engines have: the packs, and who reads them.
     fn assemble(options: Options, parts: Parts) -> Result<Self> {
-        let Parts { lock, lanes, readers, ids, feed, cluster, mut threads, packs, next_pack, tuning } = parts;
-        let (packing, openers) = (Arc::new(Queue::new()), Arc::new(Queue::new()));
-        let packer = Packer {
-            queue: packing.clone(),
-            lanes: lanes.clone(),
-            clock: options.clock.clone(),
-            folder: packs.clone(),
-            tuning: tuning.clone(),
-            next: next_pack,
-            named: false,
-            pack: None,
-            lost: Vec::new(),
-        };
-        threads.packer = Some(spawn("store-pack", keeping(&lock, move || packer.serve()))?);
-        start_openers(&mut threads, &openers, &tuning, &lock)?;
-        let blobs = Blobs {
-            files: Arc::new(pack::Files::new(packs)),
-            packer: Some(packing),
-            openers,
-            inline: tuning.inline,
-        };
+        let Parts { lock, lanes, readers, ids, feed, cluster, known, mut threads, packs, next_pack, tuning } =
+            parts;
+        let ground = blob::threads::Ground { lock: &lock, folder: packs, tuning: &tuning };
+        let (blobs, started) = blob::threads::start(&ground, &lanes, &options.clock, next_pack)?;
+        threads.blobs = started;
         let Options { data, clock, random, .. } = options;
         let threads = Mutex::new(threads);
-        let inner =
-            Inner { data, clock, random, lanes: Some(lanes), readers, ids, feed, cluster, blobs, threads };
+        let inner = Inner {
+            data,
+            clock,
+            random,
+            lanes: Some(lanes),
+            readers,
+            ids,
+            feed,
+            cluster,
+            blobs,
+            known,
+            threads,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -348,9 +373,10 @@ impl Store {
                 start_postgres_readers(&mut threads, &place, &readers, &tuning, &lock)?;
             }
         }
-        let openers = Arc::new(Queue::new());
-        start_openers(&mut threads, &openers, &tuning, &lock)?;
-        let files = Arc::new(pack::Files::new(packs(&options.data)));
+        let ground = blob::threads::Ground { lock: &lock, folder: packs(&options.data), tuning: &tuning };
+        let (blobs, started) = blob::threads::look(&ground)?;
+        threads.blobs = started;
+        let known = Known::of(&schemas);
         let Options { data, clock, random, .. } = options;
         let inner = Inner {
             data,
@@ -361,7 +387,8 @@ impl Store {
             ids: Ids::Own(Arc::new(OwnIds::new(i64::MAX / 2, tuning.block))),
             feed: Feed::default(),
             cluster: None,
-            blobs: Blobs { files, packer: None, openers, inline: tuning.inline },
+            blobs,
+            known,
             threads: Mutex::new(threads),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -460,6 +487,11 @@ impl Store {
         &self.inner.blobs
     }
 
+    /// Which crates' tables this process knows.
+    pub(crate) fn known(&self) -> Arc<Known> {
+        self.inner.known.clone()
+    }
+
     /// The clock that the store was given.
     pub fn clock(&self) -> &SharedClock {
         &self.inner.clock
@@ -496,9 +528,8 @@ impl Inner {
     fn close(&self) {
         let closing = Closing {
             threads: std::mem::take(&mut *lock(&self.threads)),
-            packing: self.blobs.packer.clone(),
+            blobs: self.blobs.clone(),
             readers: self.readers.clone(),
-            openers: self.blobs.openers.clone(),
             lanes: self.lanes.clone(),
             cluster: self.cluster.clone(),
         };
@@ -525,9 +556,8 @@ impl Drop for Inner {
 /// What it takes to end the threads.
 struct Closing {
     threads: Threads,
-    packing: Option<Arc<Queue<blob::packer::Work>>>,
+    blobs: Blobs,
     readers: Arc<Queue<ReadJob>>,
-    openers: Arc<Queue<blob::Opening>>,
     lanes: Option<Arc<Lanes>>,
     cluster: Option<Arc<Cluster>>,
 }
@@ -535,13 +565,11 @@ struct Closing {
 impl Closing {
     /// The packer still writes rows, so the writer goes after it; the checkpointer follows the writer.
     fn run(self) {
-        if let Some(packing) = &self.packing {
-            packing.close();
-        }
-        join(self.threads.packer);
+        self.blobs.close_packers();
+        join(self.threads.blobs.packers);
         self.readers.close();
-        self.openers.close();
-        join(self.threads.readers.into_iter().chain(self.threads.openers));
+        self.blobs.close_openers();
+        join(self.threads.readers.into_iter().chain(self.threads.blobs.openers));
         if let Some(lanes) = &self.lanes {
             lanes.close();
         }
@@ -555,8 +583,8 @@ impl Closing {
 
 impl Threads {
     fn is_one_of_them(&self) -> bool {
-        let own = self.readers.iter().chain(&self.openers);
-        let all = own.chain(&self.packer).chain(&self.writers).chain(&self.background);
+        let own = self.readers.iter().chain(&self.blobs.openers);
+        let all = own.chain(&self.blobs.packers).chain(&self.writers).chain(&self.background);
         all.into_iter().any(|thread| thread.thread().id() == std::thread::current().id())
     }
 }
@@ -569,12 +597,12 @@ fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     }
 }
 
-fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.into()).spawn(f).map_err(|e| Error::Io(format!("no thread: {e}")))
 }
 
 /// The folder stays locked until the last thread is done with it.
-fn keeping(lock: &Arc<Lock>, f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
+pub(crate) fn keeping(lock: &Arc<Lock>, f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
     let lock = lock.clone();
     move || {
         f();
@@ -608,19 +636,6 @@ fn start_postgres_readers(
         let (place, tuning, queue) = (place.clone(), tuning.clone(), readers.clone());
         let serve = move || postgres::serve_reads(&place, &tuning, &queue);
         threads.readers.push(spawn("store-read", keeping(lock, serve))?);
-    }
-    Ok(())
-}
-
-fn start_openers(
-    threads: &mut Threads,
-    openers: &Arc<Queue<blob::Opening>>,
-    tuning: &Tuning,
-    lock: &Arc<Lock>,
-) -> Result<()> {
-    for _ in 0..tuning.openers {
-        let queue = openers.clone();
-        threads.openers.push(spawn("store-blob", keeping(lock, move || blob::serve(&queue)))?);
     }
     Ok(())
 }

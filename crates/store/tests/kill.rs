@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealpost_crypto::{Key, Random};
 use sealpost_model::{BlobId, Id, SystemClock, TenantId};
@@ -22,10 +23,11 @@ const SCHEMA: Schema = Schema {
         "CREATE TABLE one (id {int} PRIMARY KEY) {strict}; CREATE TABLE two (id {int} PRIMARY KEY) {strict}",
     ],
     statements: STATEMENTS,
-    blobs: &[],
+    blobs: &[&NAMES],
 };
 
 sql! {
+    NAMES = "SELECT 1 FROM one WHERE id = ?1";
     ONE = "INSERT INTO one (id) VALUES (?1)";
     TWO = "INSERT INTO two (id) VALUES (?1)";
     BOTH = "SELECT one.id FROM one JOIN two ON two.id = one.id JOIN blob ON blob.id = one.id ORDER BY one.id";
@@ -62,6 +64,7 @@ fn victim() {
     let store = open(PathBuf::from(data));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let tasks: Vec<_> = (0..16).map(|_| runtime.spawn(write_for_ever(store.clone()))).collect();
+    runtime.spawn(look_after(store.clone()));
     for task in tasks {
         runtime.block_on(task).unwrap().unwrap();
     }
@@ -74,11 +77,22 @@ async fn write_for_ever(store: Store) -> Result<(), Error> {
         store
             .write(Scope::tenant(tenant()), move |tx| {
                 blob::insert(tx, &durable)?;
+                blob::keep_until(tx, id, 20_000 + (id.raw() % 400) as i32)?;
                 tx.execute(&ONE, params![id])?;
                 tx.execute(&TWO, params![id])
             })
             .await?;
         println!("acknowledged {id}");
+    }
+}
+
+/// Everything that moves and ends bodies, without any grace, while others write and the kill comes.
+async fn look_after(store: Store) -> Result<(), Error> {
+    loop {
+        blob::archive::run(&store).await?;
+        blob::compact::run(&store, Duration::ZERO).await?;
+        blob::collect::run(&store, Duration::ZERO).await?;
+        blob::scrub::run(&store, Duration::from_secs(1)).await?;
     }
 }
 

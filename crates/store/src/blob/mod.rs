@@ -3,11 +3,26 @@
 //! A body is sealed while it arrives ([`BlobWriter`]), made durable ([`Blobs::put`]), and only then named by a row
 //! ([`insert`] wants a [`Durable`]). Small ones lie in their row, larger ones in packs. A body that no row names is
 //! dead bytes without a key. The key is the caller's business: it is wrapped for each owner of the body's life.
+//!
+//! Afterwards sealed bodies are looked after without any key: the [archiver](archive) copies what the journal names to
+//! the packs of its quarter of expiry, the [collector](collect) ends what nothing names any more, [compaction](compact)
+//! frees the room, and [scrubbing](scrub) reads everything again.
 
+pub mod archive;
+pub mod collect;
+pub mod compact;
 mod frame;
+mod hold;
+mod moving;
 pub(crate) mod pack;
 pub(crate) mod packer;
 mod reader;
+pub(crate) mod schema;
+pub mod scrub;
+mod shelf;
+mod status;
+pub(crate) mod threads;
+mod walk;
 mod writer;
 
 use std::ops::{Deref, Range};
@@ -17,11 +32,15 @@ use sealpost_crypto::{BlobOpener, CHUNK, FRAME_HEADER, Key};
 use sealpost_model::{BlobId, Id, TenantId};
 use tokio::sync::oneshot;
 
+pub use hold::{Hold, hold};
 pub use reader::BlobReader;
+pub use schema::SCHEMA;
+pub use shelf::Shelf;
+pub use status::{Packs, Status, status};
 pub use writer::{BlobWriter, Pending};
 
 use crate::queue::Queue;
-use crate::{Error, ReadTx, Result, Tx, params, schema};
+use crate::{Error, ReadTx, Result, Tx, params};
 use packer::Work;
 
 /// Where a blob lies.
@@ -48,6 +67,8 @@ enum Place {
     Pack {
         pack: i64,
         at: u64,
+        /// Other packs that hold some of its chunks, and how many bytes; only who wrote it knows them here.
+        also: Vec<(i64, i64)>,
     },
 }
 
@@ -55,7 +76,7 @@ impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Row(_) => f.write_str("row"),
-            Self::Pack { pack, at } => write!(f, "pack {pack} at {at}"),
+            Self::Pack { pack, at, .. } => write!(f, "pack {pack} at {at}"),
         }
     }
 }
@@ -65,7 +86,7 @@ impl BlobRef {
     pub fn place(&self) -> String {
         match &self.place {
             Place::Row(_) => "table blob, column body".to_owned(),
-            Place::Pack { pack, at } => format!("pack {pack}, byte {at}"),
+            Place::Pack { pack, at, .. } => format!("pack {pack}, byte {at}"),
         }
     }
 
@@ -100,19 +121,45 @@ impl<T> Deref for Durable<T> {
 pub fn insert(tx: &mut Tx, blob: &Durable<BlobRef>) -> Result<()> {
     let (pack, at, body) = match &blob.place {
         Place::Row(body) => (None, None, Some(body)),
-        Place::Pack { pack, at } => (Some(*pack), Some(int(*at)?), None),
+        Place::Pack { pack, at, also } => {
+            name_packs(tx, blob.id, *pack, also)?;
+            (Some(*pack), Some(int(*at)?), None)
+        }
     };
+    let object: Option<Vec<u8>> = None;
     let (size, stored) = (int(blob.size)?, int(blob.stored)?);
-    tx.execute(&schema::INSERT_BLOB, params![blob.id, blob.tenant, size, stored, pack, at, body]).map(|_| ())
+    tx.execute(&schema::INSERT_BLOB, params![blob.id, blob.tenant, size, stored, pack, at, object, body])
+        .map(|_| ())
+}
+
+/// Makes sure that none of the packs is on its way out, and notes those that the blob's row does not name.
+fn name_packs(tx: &mut Tx, blob: BlobId, pack: i64, also: &[(i64, i64)]) -> Result<()> {
+    for pack in also.iter().map(|(pack, _)| *pack).chain([pack]) {
+        if !tx.exists(&schema::PACK_TAKES, params![pack])? {
+            return Err(Error::Io(format!("pack {pack} ended before its newest body had a row")));
+        }
+    }
+    for (pack, bytes) in also {
+        tx.execute(&schema::INSERT_SPAN, params![*pack, blob, *bytes])?;
+    }
+    Ok(())
+}
+
+/// Asks the [archiver](archive) to copy a blob to where it lies until the end of `day` (days since 1970-01-01): in the
+/// transaction that writes the row which has to keep it.
+pub fn keep_until(tx: &mut Tx, blob: BlobId, day: i32) -> Result<()> {
+    tx.execute(&schema::AWAIT_SHELF, params![blob, Shelf::until(day).raw()]).map(|_| ())
 }
 
 /// Finds a blob.
 pub fn locate(tx: &ReadTx, id: BlobId) -> Result<Option<BlobRow>> {
     let damaged = Error::Corrupt { what: "blob", id: id.raw() };
     let found = tx.row(&schema::LOCATE_BLOB, params![id], |row| {
-        let place = match (row.opt_int(3)?, row.opt_int(4)?, row.opt_bytes(5)?) {
-            (None, None, Some(body)) => Some(Place::Row(body.into())),
-            (Some(pack), Some(at), None) => u64::try_from(at).ok().map(|at| Place::Pack { pack, at }),
+        let place = match (row.opt_int(3)?, row.opt_int(4)?, row.opt_bytes(5)?, row.opt_bytes(6)?) {
+            (None, None, None, Some(body)) => Some(Place::Row(body.into())),
+            (Some(pack), Some(at), None, None) => {
+                u64::try_from(at).ok().map(|at| Place::Pack { pack, at, also: Vec::new() })
+            }
             _ => None,
         };
         let (tenant, size, stored) = (row.id(0)?, row.small(1)?, row.small(2)?);
@@ -145,7 +192,11 @@ pub struct Blobs {
     pub(crate) files: Arc<pack::Files>,
     /// `None` when the store was opened for reading only.
     pub(crate) packer: Option<Arc<Queue<Work>>>,
+    /// That of the archiver and of compaction.
+    pub(crate) copier: Option<Arc<Queue<Work>>>,
     pub(crate) openers: Arc<Queue<Opening>>,
+    /// The one thread of slow work.
+    pub(crate) upkeep: Arc<Queue<Opening>>,
     pub(crate) inline: usize,
 }
 
@@ -157,7 +208,7 @@ impl Blobs {
 
     /// Makes a finished blob durable. Small ones are at once: their bytes go into the row.
     pub async fn put(&self, pending: Pending) -> Result<Durable<BlobRef>> {
-        pending.settle(self.packer.as_deref(), self.inline).await.map(Durable)
+        pending.settle(self.inline).await.map(Durable)
     }
 
     /// Seals bytes that are all there and makes them durable.
@@ -201,12 +252,27 @@ impl Blobs {
 
     /// Runs `f`, which reads blobs, on a thread of the store.
     pub async fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        Self::run_on(&self.openers, f).await
+    }
+
+    /// The same, on the thread of slow work, where nobody waits for a message.
+    pub(crate) async fn run_slowly<T: Send + 'static>(
+        &self,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        Self::run_on(&self.upkeep, f).await
+    }
+
+    async fn run_on<T: Send + 'static>(
+        queue: &Queue<Opening>,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let (to, from) = oneshot::channel();
         let work: Opening = Box::new(move || {
             // Whoever no longer waits does not want it.
             let _ = to.send(f());
         });
-        self.openers.push(work).map_err(|_| Error::Closed)?;
+        queue.push(work).map_err(|_| Error::Closed)?;
         // The sender goes without a word when `f` panicked.
         from.await.map_err(|_| Error::Panicked)
     }

@@ -7,10 +7,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use sealpost_model::Time;
+
 use super::frame::{self, HEADER, Header, Kind, PACK_HEADER};
+use super::schema;
 use crate::lock::{make_folder, sync_folder};
 use crate::queue::lock;
-use crate::{Error, Result, Tx, params, schema};
+use crate::{Error, Result, Row, Tx, params};
 
 /// `0000000042.pack`
 pub(crate) fn path(folder: &Path, pack: i64) -> PathBuf {
@@ -36,34 +39,56 @@ pub(crate) fn create(folder: &Path, pack: i64, created: i64) -> Result<File> {
     Ok(file)
 }
 
-/// Looks at the packs when the store opens: closes those that a crash left open at their last valid frame, and stops
-/// the start when there is one that the database never heard of. Nothing is cut or deleted. Answers the number of the
-/// next pack.
-pub(crate) fn recover(tx: &mut Tx, folder: &Path) -> Result<i64> {
+/// Looks at the packs when the store opens: closes those that a crash left open at their last valid frame, removes the
+/// files of those whose end was committed, and stops the start when there is one that the database never heard of.
+/// Nothing is cut. Answers the number of the next pack.
+pub(crate) fn recover(tx: &mut Tx, folder: &Path, now: Time) -> Result<i64> {
     make_folder(folder)?;
-    let rows = tx.rows(&schema::PACKS, &[], |r| {
-        Ok(PackRow { pack: r.int(0)?, open: r.int(1)? == 0, length: r.int(2)? })
-    })?;
+    let read = |r: &Row<'_>| Ok(PackRow { pack: r.int(0)?, state: r.int(1)?, length: r.int(2)? });
+    let rows = tx.rows(&schema::PACKS, &[], read)?;
     let known = rows.last().map_or(0, |row| row.pack);
     if let Some(pack) = files(folder)?.into_iter().filter(|pack| *pack > known).min() {
         return Err(Error::PacksNewer { folder: folder.to_owned(), pack, known });
     }
     for row in rows {
-        if row.open {
-            let length = valid_length(folder, row.pack)?;
-            let length = i64::try_from(length).unwrap_or(i64::MAX);
-            tx.execute(&schema::CLOSE_PACK, params![row.pack, length])?;
-        } else if row.length > 0 && !path(folder, row.pack).exists() {
-            tracing::error!(pack = row.pack, "a pack is missing: bring it back from a backup");
+        match row.state {
+            OPEN => {
+                let length = i64::try_from(valid_length(folder, row.pack)?).unwrap_or(i64::MAX);
+                tx.execute(&schema::CLOSE_PACK, params![row.pack, length, now])?;
+            }
+            GONE => remove(folder, row.pack)?,
+            _ if row.length > 0 && !path(folder, row.pack).exists() => {
+                tracing::error!(pack = row.pack, "a pack is missing: bring it back from a backup");
+            }
+            _ => {}
         }
     }
     Ok(known + 1)
 }
 
+/// `pack.state`: it is being written.
+pub(crate) const OPEN: i64 = 0;
+/// It is full.
+pub(crate) const CLOSED: i64 = 1;
+/// Nothing names it any more; its file goes after the grace.
+pub(crate) const DYING: i64 = 2;
+/// Its file is gone, or goes at the next start.
+pub(crate) const GONE: i64 = 3;
+
 struct PackRow {
     pack: i64,
-    open: bool,
+    state: i64,
     length: i64,
+}
+
+/// Removes the file of a pack whose end was committed.
+pub(crate) fn remove(folder: &Path, pack: i64) -> Result<()> {
+    let path = path(folder, pack);
+    match std::fs::remove_file(&path) {
+        Ok(()) => sync_folder(folder),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::file(&path, &e)),
+    }
 }
 
 fn files(folder: &Path) -> Result<Vec<i64>> {
@@ -151,6 +176,16 @@ impl Files {
         let file = Arc::new(file);
         open.insert(pack, file.clone());
         Ok(file)
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Lets go of a pack whose file is removed.
+    pub(crate) fn forget(&self, pack: i64) {
+        lock(&self.open).remove(&pack);
     }
 
     /// The bytes `at .. at + length` of a pack; `None` when the pack is shorter.

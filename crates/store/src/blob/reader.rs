@@ -13,37 +13,35 @@ use crate::Result;
 /// Reads ranges of one blob. It keeps the chunk it opened last, so that small pieces in order cost little. What is not
 /// as it was written is `Error::Corrupt { what: "blob", .. }`, and no byte of it is handed out.
 pub struct BlobReader {
-    files: Arc<Files>,
-    row: BlobRow,
+    frames: Frames,
     opener: BlobOpener,
-    index: Option<Vec<Location>>,
     chunk: Option<(u32, Zeroizing<Vec<u8>>)>,
 }
 
 impl BlobReader {
     pub(super) fn new(files: Arc<Files>, row: BlobRow, key: &Key) -> Self {
         let opener = BlobOpener::new(key, row.tenant, row.id);
-        Self { files, row, opener, index: None, chunk: None }
+        Self { frames: Frames::new(files, row), opener, chunk: None }
     }
 
     /// Plain bytes.
     pub fn len(&self) -> u64 {
-        self.row.size
+        self.frames.row.size
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.row.size == 0
+        self.len() == 0
     }
 
     /// Where it lies.
     pub fn row(&self) -> &BlobRow {
-        &self.row
+        &self.frames.row
     }
 
     /// The plain bytes from `offset` on, at most `length` of them: fewer only at the end.
     pub fn read_at(&mut self, offset: u64, length: usize) -> Result<Vec<u8>> {
-        let end = offset.saturating_add(length as u64).min(self.row.size);
+        let end = offset.saturating_add(length as u64).min(self.row().size);
         let wanted = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut out = Vec::with_capacity(wanted);
         while out.len() < wanted {
@@ -52,7 +50,7 @@ impl BlobReader {
             let chunk = self.chunk(number)?;
             let piece = chunk.get(at..chunk.len().min(at + left)).unwrap_or_default();
             if piece.is_empty() {
-                return Err(self.row.damaged());
+                return Err(self.row().damaged());
             }
             out.extend_from_slice(piece);
         }
@@ -62,22 +60,55 @@ impl BlobReader {
     /// All plain bytes.
     pub fn read_all(&mut self) -> Result<Vec<u8>> {
         // An empty blob has a chunk too, and it may be damaged.
-        self.chunk(self.row.chunks() - 1)?;
-        let all = self.read_at(0, usize::try_from(self.row.size).unwrap_or(usize::MAX))?;
-        self.stored_right()?;
+        self.chunk(self.row().chunks() - 1)?;
+        let all = self.read_at(0, usize::try_from(self.row().size).unwrap_or(usize::MAX))?;
+        self.frames.stored_right()?;
         Ok(all)
     }
 
     /// Opens every chunk and keeps none; also holds the sealed length against the row's.
     pub fn verify(&mut self) -> Result<()> {
-        for number in 0..self.row.chunks() {
+        for number in 0..self.row().chunks() {
             self.chunk(number)?;
         }
-        self.stored_right()
+        self.frames.stored_right()
+    }
+
+    fn chunk(&mut self, number: u64) -> Result<&[u8]> {
+        let number = u32::try_from(number).map_err(|_| self.row().damaged())?;
+        if self.chunk.as_ref().is_none_or(|(kept, _)| *kept != number) {
+            let frame = self.frames.sealed(number)?;
+            let chunk = self.opener.open(number, &frame).map_err(|_| self.row().damaged())?;
+            let plain = Zeroizing::new(chunk.plain);
+            let before = u64::from(number) * CHUNK as u64;
+            let ends_right = if chunk.last {
+                before + plain.len() as u64 == self.row().size
+            } else {
+                u64::from(number) + 1 < self.row().chunks()
+            };
+            if !ends_right {
+                return Err(self.row().damaged());
+            }
+            self.chunk = Some((number, plain));
+        }
+        Ok(self.chunk.as_ref().map_or(&[], |(_, plain)| plain.as_slice()))
+    }
+}
+
+/// The sealed frames of one blob, one by one; no key is needed.
+pub(crate) struct Frames {
+    files: Arc<Files>,
+    row: BlobRow,
+    index: Option<Vec<Location>>,
+}
+
+impl Frames {
+    pub(crate) fn new(files: Arc<Files>, row: BlobRow) -> Self {
+        Self { files, row, index: None }
     }
 
     /// Holds the sealed length against the row's, once all was read.
-    fn stored_right(&self) -> Result<()> {
+    pub(crate) fn stored_right(&self) -> Result<()> {
         let stored = match (&self.row.place, &self.index) {
             (Place::Row(body), _) => body.len() as u64,
             (Place::Pack { .. }, Some(index)) => index.iter().map(|place| u64::from(place.length)).sum(),
@@ -87,34 +118,14 @@ impl BlobReader {
         if stored == self.row.stored { Ok(()) } else { Err(self.row.damaged()) }
     }
 
-    fn chunk(&mut self, number: u64) -> Result<&[u8]> {
-        let number = u32::try_from(number).map_err(|_| self.row.damaged())?;
-        if self.chunk.as_ref().is_none_or(|(kept, _)| *kept != number) {
-            let frame = self.sealed(number)?;
-            let chunk = self.opener.open(number, &frame).map_err(|_| self.row.damaged())?;
-            let plain = Zeroizing::new(chunk.plain);
-            let before = u64::from(number) * CHUNK as u64;
-            let ends_right = if chunk.last {
-                before + plain.len() as u64 == self.row.size
-            } else {
-                u64::from(number) + 1 < self.row.chunks()
-            };
-            if !ends_right {
-                return Err(self.row.damaged());
-            }
-            self.chunk = Some((number, plain));
-        }
-        Ok(self.chunk.as_ref().map_or(&[], |(_, plain)| plain.as_slice()))
-    }
-
     /// Frame `number` as it was sealed.
-    fn sealed(&mut self, number: u32) -> Result<Vec<u8>> {
+    pub(crate) fn sealed(&mut self, number: u32) -> Result<Vec<u8>> {
         let (pack, at) = match &self.row.place {
             Place::Row(body) => {
                 let frame = sealed_frames(body).nth(number as usize);
                 return frame.and_then(Result::ok).map(<[u8]>::to_vec).ok_or_else(|| self.row.damaged());
             }
-            Place::Pack { pack, at } => (*pack, *at),
+            Place::Pack { pack, at, .. } => (*pack, *at),
         };
         if self.row.chunks() == 1 {
             let length = u32::try_from(self.row.stored).map_err(|_| self.row.damaged())?;

@@ -2,24 +2,26 @@
 
 use sealpost_crypto::{BlobSealer, CHUNK, Key};
 use sealpost_model::{BlobId, TenantId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::frame::Location;
 use super::packer::Work;
-use super::{BlobRef, Place, sealed_frames};
+use super::{BlobRef, Place, Shelf, sealed_frames};
 use crate::queue::Queue;
 use crate::{Error, Result};
 
 /// Takes a body in pieces. Dropped, it leaves nothing but sealed frames whose key is forgotten.
 pub struct BlobWriter {
-    packer: Option<Arc<Queue<Work>>>,
     sealer: BlobSealer,
     body: Body,
 }
 
 /// What is sealed so far.
-struct Body {
+pub(crate) struct Body {
+    packer: Option<Arc<Queue<Work>>>,
+    shelf: Shelf,
     id: BlobId,
     tenant: TenantId,
     /// Frames that are not on their way yet.
@@ -35,8 +37,8 @@ const SPILL: usize = CHUNK;
 
 impl BlobWriter {
     pub(super) fn new(packer: Option<Arc<Queue<Work>>>, tenant: TenantId, id: BlobId, key: &Key) -> Self {
-        let body = Body { id, tenant, frames: Vec::new(), places: Vec::new(), sent: None };
-        Self { packer, sealer: BlobSealer::new(key, tenant, id), body }
+        let body = Body::new(packer, Shelf::WORKING, tenant, id);
+        Self { sealer: BlobSealer::new(key, tenant, id), body }
     }
 
     /// Takes the next piece; waits only while the disk is behind. When this future is dropped midway the blob has a
@@ -44,10 +46,7 @@ impl BlobWriter {
     pub async fn write(&mut self, piece: &[u8]) -> Result<()> {
         for piece in piece.chunks(CHUNK) {
             self.sealer.write(piece, &mut self.body.frames);
-            if self.body.frames.len() >= SPILL {
-                self.body.settle().await?;
-                self.body.send(self.packer.as_deref(), false)?;
-            }
+            self.body.spill().await?;
         }
         Ok(())
     }
@@ -74,7 +73,7 @@ impl BlobWriter {
 
     /// Seals the last chunk.
     pub fn finish(self) -> Pending {
-        let Self { sealer, mut body, .. } = self;
+        let Self { sealer, mut body } = self;
         let sealed = sealer.finish(&mut body.frames);
         Pending { body, size: sealed.size, stored: sealed.stored }
     }
@@ -98,25 +97,60 @@ impl Pending {
         self.size
     }
 
-    pub(super) async fn settle(mut self, packer: Option<&Queue<Work>>, inline: usize) -> Result<BlobRef> {
-        let spilled = self.body.sent.is_some() || !self.body.places.is_empty();
-        let place = if !spilled && self.body.frames.len() <= inline {
-            Place::Row(std::mem::take(&mut self.body.frames).into())
+    pub(super) async fn settle(mut self, inline: usize) -> Result<BlobRef> {
+        let Self { body, size, stored } = &mut self;
+        let spilled = body.sent.is_some() || !body.places.is_empty();
+        let place = if !spilled && body.frames.len() <= inline {
+            Place::Row(std::mem::take(&mut body.frames).into())
         } else {
-            self.body.settle().await?;
-            self.body.send(packer, true)?;
-            self.body.settle().await?;
-            match self.body.places.as_slice() {
-                [place] => Place::Pack { pack: place.pack, at: place.at },
-                _ => return Err(Error::Bug("a blob in two places".into())),
-            }
+            body.end().await?;
+            body.place().await?
         };
-        let Self { body: Body { id, tenant, .. }, size, stored } = self;
-        Ok(BlobRef { id, tenant, size, stored, place })
+        Ok(BlobRef { id: body.id, tenant: body.tenant, size: *size, stored: *stored, place })
     }
 }
 
 impl Body {
+    pub(crate) fn new(packer: Option<Arc<Queue<Work>>>, shelf: Shelf, tenant: TenantId, id: BlobId) -> Self {
+        Self { packer, shelf, id, tenant, frames: Vec::new(), places: Vec::new(), sent: None }
+    }
+
+    /// Takes a frame that is sealed already.
+    pub(crate) async fn push(&mut self, frame: &[u8]) -> Result<()> {
+        self.frames.extend_from_slice(frame);
+        self.spill().await
+    }
+
+    /// Sends what is held, once that is enough.
+    async fn spill(&mut self) -> Result<()> {
+        if self.frames.len() >= SPILL {
+            self.settle().await?;
+            self.send(false)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rest; [`place`](Self::place) waits for it.
+    pub(crate) async fn end(&mut self) -> Result<()> {
+        self.settle().await?;
+        self.send(true)
+    }
+
+    /// Where it lies, durably.
+    pub(crate) async fn place(&mut self) -> Result<Place> {
+        self.settle().await?;
+        match self.places.as_slice() {
+            [place, others @ ..] => {
+                let mut also = BTreeMap::new();
+                for other in others {
+                    *also.entry(other.pack).or_default() += i64::from(other.length);
+                }
+                Ok(Place::Pack { pack: place.pack, at: place.at, also: also.into_iter().collect() })
+            }
+            [] => Err(Error::Bug("a blob without a place".into())),
+        }
+    }
+
     /// Waits until what was sent is written.
     async fn settle(&mut self) -> Result<()> {
         if let Some(sent) = &mut self.sent {
@@ -128,12 +162,13 @@ impl Body {
     }
 
     /// Sends the frames; `end` says that these are the last, and asks for the blob's one place.
-    fn send(&mut self, packer: Option<&Queue<Work>>, end: bool) -> Result<()> {
-        let packer = packer.ok_or(Error::ReadOnly)?;
+    fn send(&mut self, end: bool) -> Result<()> {
+        let packer = self.packer.as_ref().ok_or(Error::ReadOnly)?;
         let first = u32::try_from(self.places.len()).map_err(|_| Error::Bug("a blob too long".into()))?;
         let (to, sent) = oneshot::channel();
         let work = Work {
             blob: self.id,
+            shelf: self.shelf,
             first,
             frames: std::mem::take(&mut self.frames),
             end: end.then(|| std::mem::take(&mut self.places)),

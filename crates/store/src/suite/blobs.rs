@@ -12,18 +12,18 @@ use crate::blob::{self, BlobRow};
 
 const TENANT: i64 = 7;
 
-fn tenant() -> TenantId {
+pub(super) fn tenant() -> TenantId {
     TenantId::from_raw(TENANT)
 }
 
-fn key(id: BlobId) -> Key {
+pub(super) fn key(id: BlobId) -> Key {
     let mut bytes = [9; 32];
     bytes[..8].copy_from_slice(&id.raw().to_be_bytes());
     Key::from_bytes(bytes)
 }
 
 /// Bytes that don't compress.
-fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(super) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..length)
         .map(|_| {
@@ -43,15 +43,15 @@ fn put(store: &Store, plain: &[u8]) -> Result<BlobId> {
     Ok(id)
 }
 
-fn locate(store: &Store, id: BlobId) -> Result<BlobRow> {
+pub(super) fn locate(store: &Store, id: BlobId) -> Result<BlobRow> {
     store.read_blocking(move |tx| blob::locate(tx, id)).map(Option::unwrap)
 }
 
-fn get(store: &Store, id: BlobId) -> Result<Vec<u8>> {
+pub(super) fn get(store: &Store, id: BlobId) -> Result<Vec<u8>> {
     store.blobs().reader(locate(store, id)?, &key(id)).read_all()
 }
 
-fn packs(bench: &Bench) -> Vec<std::path::PathBuf> {
+pub(super) fn packs(bench: &Bench) -> Vec<std::path::PathBuf> {
     let folder = bench.data().join("data/packs");
     let mut packs: Vec<_> = folder.read_dir().unwrap().map(|e| e.unwrap().path()).collect();
     packs.sort();
@@ -163,7 +163,7 @@ fn an_unfinished_pack_is_closed_where_it_was_last_whole_and_nothing_is_cut() {
         drop(store);
         let store = bench.open();
         let rows = store
-            .read_blocking(|tx| tx.rows(&crate::schema::PACKS, &[], |row| Ok((row.int(1)?, row.int(2)?))));
+            .read_blocking(|tx| tx.rows(&blob::schema::PACKS, &[], |row| Ok((row.int(1)?, row.int(2)?))));
         assert_eq!(rows.unwrap()[0], (1, i64::try_from(length).unwrap()));
         assert_eq!(get(&store, third).unwrap(), noise(70_000, 3));
     }

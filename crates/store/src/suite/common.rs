@@ -5,6 +5,7 @@ mod feed;
 mod group;
 mod lease;
 mod rows;
+mod upkeep;
 
 use std::path::Path;
 pub(crate) use std::sync::Arc;
@@ -24,11 +25,23 @@ pub(crate) const NOTES: Schema = Schema {
         "CREATE TABLE note (id {int} PRIMARY KEY, owner {int} NOT NULL, body {bytes} NOT NULL) {strict};
         CREATE UNIQUE INDEX note_owner ON note (owner)",
     ],
-    statements: STATEMENTS,
+    statements: &[],
     blobs: &[],
 };
 
+/// Rows that name bodies.
+pub(crate) const NAMES: Schema = Schema {
+    name: "names",
+    steps: &["CREATE TABLE named (id {int} PRIMARY KEY, blob {int} NOT NULL) {strict};
+        CREATE INDEX named_blob ON named (blob)"],
+    statements: STATEMENTS,
+    blobs: &[&NAMED],
+};
+
 sql! {
+    pub(crate) NAME = "INSERT INTO named (id, blob) VALUES (?1, ?2)";
+    pub(crate) UNNAME = "DELETE FROM named WHERE blob = ?1";
+    pub(crate) NAMED = "SELECT 1 FROM named WHERE blob = ?1 LIMIT 1";
     pub(crate) INSERT = "INSERT INTO note (id, owner, body) VALUES (?1, ?2, ?3)";
     pub(crate) COUNT = "SELECT count(*) FROM note";
     pub(crate) IDS = "SELECT id FROM note ORDER BY id";
@@ -95,7 +108,7 @@ impl Bench {
     }
 
     pub(crate) fn try_open(&self) -> Result<Store> {
-        Store::open_tuned(self.options(), &[&NOTES], self.tuning.clone())
+        Store::open_tuned(self.options(), &[&NOTES, &NAMES], self.tuning.clone())
     }
 
     pub(crate) fn open(&self) -> Store {
