@@ -237,7 +237,10 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
     let folder = look.store.data().join("packs");
     for (number, state, length) in rows {
         let name = pack::path(&folder, number).display().to_string();
-        if !matches!(state, 0 | 1) {
+        if state == pack::GONE {
+            continue;
+        }
+        if !matches!(state, pack::OPEN | pack::CLOSED | pack::DYING) {
             look.fault("pack", number, "state", "it is neither open nor closed");
             continue;
         }
@@ -245,7 +248,7 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
         let valid = look.store.blobs().run(move || pack::valid_length(&there, number)).await??;
         let valid = i64::try_from(valid).unwrap_or(i64::MAX);
         // One that is being written ends where it ends.
-        if state == 1 && valid != length {
+        if state != pack::OPEN && valid != length {
             let why = if valid < length {
                 format!(
                     "{name} is not what was written at byte {valid}, or it ends there; it should have {length}"
@@ -254,7 +257,7 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
                 format!("{name} has {valid} valid bytes and the row says {length}")
             };
             look.fault("pack", number, "length", why);
-        } else if state == 0 && valid == 0 {
+        } else if state == pack::OPEN && valid == 0 {
             look.fault("pack", number, "", format!("{name} is missing or is no pack"));
         }
     }
