@@ -10,6 +10,9 @@ pub struct Args {
     /// Which one
     #[arg(default_value = "smtp", value_parser = ["smtp", "store"])]
     name: String,
+    /// What the server stands on
+    #[arg(long, default_value = "embedded", value_parser = ["embedded", "postgres"])]
+    on: String,
     /// Further words for the harness, `--messages 5000` for example
     #[arg(last = true)]
     words: Vec<String>,
@@ -18,8 +21,8 @@ pub struct Args {
 /// Runs one bench and prints its figures.
 pub fn run(args: &Args) -> Result<()> {
     let mut bench = harness::build()?;
-    bench.args(["bench", &args.name]).args(&args.words);
-    if args.words.iter().any(|word| word.ends_with("postgres")) {
+    bench.args(["--on", &args.on, "bench", &args.name]).args(&args.words);
+    if args.on == "postgres" {
         // A bench pays for its syncs.
         let postgres = Postgres::start_durable()?;
         return shell::run(bench.env("SEALPOST_TEST_POSTGRES", postgres.connection()));

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{fuzz, harness, packages, shell};
+use crate::{fuzz, harness, packages, postgres::Postgres, shell};
 
 /// What `soak` takes.
 #[derive(clap::Args)]
@@ -22,8 +22,20 @@ pub struct Args {
     minutes: Option<u32>,
 }
 
-const NAMES: [&str; 9] =
-    ["kill", "markers", "flips", "yesterday", "death", "code", "peers", "mbsync", "fuzz"];
+const NAMES: [&str; 12] = [
+    "kill",
+    "kill-postgres",
+    "markers",
+    "markers-postgres",
+    "flips",
+    "flips-postgres",
+    "yesterday",
+    "death",
+    "code",
+    "peers",
+    "mbsync",
+    "fuzz",
+];
 
 /// Runs what was asked for and writes each result, a failure too.
 pub fn run(args: &Args) -> Result<()> {
@@ -53,7 +65,10 @@ pub fn run(args: &Args) -> Result<()> {
 fn one(name: &str, minutes: Option<u32>) -> Result<String> {
     let start = Instant::now();
     let mut command: Command = harness::build()?;
-    command.args([name, "--full"]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let (name, on) = name.split_once('-').unwrap_or((name, "embedded"));
+    let postgres = Postgres::start()?;
+    command.env("SEALPOST_TEST_POSTGRES", postgres.connection());
+    command.args(["--on", on, name, "--full"]).stdin(Stdio::null()).stderr(Stdio::inherit());
     let mut runs = 0;
     loop {
         let out = command.output().context("can't run the harness")?;

@@ -23,25 +23,46 @@ pub(crate) struct Signed {
     pub note: String,
 }
 
+/// Signs a text that ends in LF, as a signed note by the log's key.
+pub(crate) fn sign_note(key: &SigningKey, origin: &str, body: &str) -> String {
+    let mut signature = key_id(origin, &key.public()).to_vec();
+    signature.extend_from_slice(&key.sign(body.as_bytes()));
+    format!("{body}\n\u{2014} {origin} {}\n", BASE64_STANDARD.encode(signature))
+}
+
 /// Signs a tree's head.
 pub(crate) fn sign(key: &SigningKey, origin: &str, size: u64, root: Hash) -> Signed {
     let body = format!("{origin}\n{size}\n{root}\n");
-    let mut signature = key_id(origin, &key.public()).to_vec();
-    signature.extend_from_slice(&key.sign(body.as_bytes()));
-    let note = format!("{body}\n\u{2014} {origin} {}\n", BASE64_STANDARD.encode(signature));
+    let note = sign_note(key, origin, &body);
     Signed { origin: origin.into(), size, root, note }
 }
 
 /// Reads a note and checks the signature that `public` made under the note's origin.
 pub(crate) fn verify(public: &[u8; 32], note: &str) -> Option<Signed> {
-    let (body, signatures) = note.split_once("\n\n")?;
+    let checkpoint = Checkpoint::from_bytes(body(note)?.as_bytes()).ok()?;
+    let origin = checkpoint.origin();
+    verify_note(public, origin, note)?;
+    Some(Signed {
+        origin: origin.into(),
+        size: checkpoint.size(),
+        root: *checkpoint.hash(),
+        note: note.into(),
+    })
+}
+
+/// The text of a signed note, with its last LF.
+fn body(note: &str) -> Option<&str> {
+    note.find("\n\n").and_then(|end| note.get(..=end))
+}
+
+/// Checks the signature that `public` made under this name; answers the text that it signed.
+pub(crate) fn verify_note<'a>(public: &[u8; 32], origin: &str, note: &'a str) -> Option<&'a str> {
+    let body = body(note)?;
+    let signatures = note.get(body.len() + 1..)?;
     // C2SP signed-note: each signature is a line of its own, and nothing else follows.
     if !signatures.ends_with('\n') || signatures.lines().any(|line| !line.starts_with("\u{2014} ")) {
         return None;
     }
-    let body = format!("{body}\n");
-    let checkpoint = Checkpoint::from_bytes(body.as_bytes()).ok()?;
-    let origin = checkpoint.origin();
     let wanted = key_id(origin, public);
     let good = signatures.lines().any(|line| {
         let Some((name, text)) = line.strip_prefix("\u{2014} ").and_then(|l| l.split_once(' ')) else {
@@ -51,12 +72,7 @@ pub(crate) fn verify(public: &[u8; 32], note: &str) -> Option<Signed> {
         let Some((id, signature)) = bytes.split_first_chunk::<4>() else { return false };
         name == origin && *id == wanted && verify_signature(public, body.as_bytes(), signature).is_ok()
     });
-    good.then(|| Signed {
-        origin: origin.into(),
-        size: checkpoint.size(),
-        root: *checkpoint.hash(),
-        note: note.into(),
-    })
+    good.then_some(body)
 }
 
 /// The name of a log: the server's name and the key's fingerprint, so that a new key is a new log.

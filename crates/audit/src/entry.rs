@@ -1,6 +1,6 @@
 //! An entry as it is stored and hashed.
 
-use sealpost_crypto::{Aad, sha256};
+use sealpost_crypto::Aad;
 use sealpost_model::{
     AccountId, Actor, AuditId, ConnectorId, DeviceId, Id, PersonId, RecipientId, TenantId, Time,
 };
@@ -8,7 +8,7 @@ use sealpost_store::{Row, Sql, Tx, params};
 use serde::{Deserialize, Serialize};
 use tlog_tiles::{Hash, record_hash};
 
-use crate::{Draft, schema};
+use crate::{Draft, leaf, schema};
 
 /// An entry that is ready to be written: sealed, with its id and time. It holds its numbers as columns do, so that a row
 /// of any future version hashes to what it was.
@@ -112,12 +112,9 @@ impl Entry {
         Time::from_millis(self.at)
     }
 
-    /// The plain facts as bytes that can be read in one way only: format, eleven numbers, then reason and objects with
-    /// their lengths.
-    fn facts(&self) -> Vec<u8> {
-        let mut facts = Vec::with_capacity(104 + self.reason.len() + self.objects.len());
-        facts.push(FORMAT);
-        for number in [
+    /// The numbers of the leaf.
+    pub(crate) fn numbers(&self) -> leaf::Numbers {
+        [
             self.id,
             self.tenant,
             self.at,
@@ -129,14 +126,11 @@ impl Entry {
             self.actor,
             self.owner,
             self.closes,
-        ] {
-            facts.extend_from_slice(&number.to_be_bytes());
-        }
-        for part in [self.reason.as_bytes(), &self.objects] {
-            facts.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            facts.extend_from_slice(part);
-        }
-        facts
+        ]
+    }
+
+    fn facts(&self) -> Vec<u8> {
+        leaf::facts(&self.numbers(), &self.reason, &self.objects)
     }
 
     /// What the detail is sealed with: the plain facts are bound to it, so that a row can't be forged or changed before
@@ -147,10 +141,7 @@ impl Entry {
 
     /// The leaf's bytes: facts, hash of the ciphertext, commitment. RFC 6962 section 2.1 hashes them.
     pub(crate) fn leaf_data(&self) -> Vec<u8> {
-        let mut leaf = self.facts();
-        leaf.extend_from_slice(&sha256(&self.detail));
-        leaf.extend_from_slice(&self.commitment);
-        leaf
+        leaf::data(self.facts(), &self.detail, &self.commitment)
     }
 
     pub(crate) fn leaf(&self) -> Hash {
@@ -224,6 +215,3 @@ fn actor_numbers(actor: Actor) -> (i64, i64, i64) {
         Actor::Connector { tenant, connector } => (6, tenant.raw(), connector.raw()),
     }
 }
-
-/// The format of the facts [F].
-const FORMAT: u8 = 1;

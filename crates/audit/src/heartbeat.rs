@@ -39,6 +39,9 @@ impl Audit {
         loop {
             tick.tick().await;
             self.write_anchors(false).await;
+            if let Err(error) = self.ingest_offline().await {
+                tracing::error!(%error, "what offline commands left could not be put into the log");
+            }
             if self.now() < next {
                 continue;
             }

@@ -28,21 +28,27 @@ mod detail;
 mod draft;
 mod entry;
 mod error;
+pub mod export;
 mod heartbeat;
 mod ingest;
 mod journal;
+mod leaf;
 mod list;
 mod object;
+pub mod offline;
 mod open;
 mod proof;
 mod report;
 mod restored;
+mod restored_line;
 mod schema;
 mod sequence;
 mod service;
+mod spine;
 mod tree;
 mod verb;
 mod verify;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use tlog_tiles::{
 
 use crate::checkpoint::{self, Signed};
 use crate::entry::Placed;
+use crate::restored_line::decimal;
 use crate::sequence::tree_row;
 use crate::tree::{self, Place};
 use crate::{Audit, Error, schema};
@@ -251,12 +252,6 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 
 fn hash(text: &str) -> Option<[u8; 32]> {
     decode(text)?.try_into().ok()
-}
-
-/// A decimal number without leading zeroes.
-pub(crate) fn decimal(text: &str) -> Option<u64> {
-    let number: u64 = text.parse().ok()?;
-    (number.to_string() == text).then_some(number)
 }
 
 const PROOF: &str = "c2sp.org/tlog-proof@v1";

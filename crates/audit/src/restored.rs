@@ -8,16 +8,14 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use sealpost_model::{AuditId, TenantId};
 use sealpost_store::{Scope, params};
 use tlog_tiles::{EMPTY_HASH, Hash};
 
 use crate::entry::Placed;
-use crate::proof::decimal;
+use crate::restored_line::{self, Break};
 use crate::sequence::{authentic, tree_row};
-use crate::{Audit, Caller, Draft, Error, Outcome, Verb, checkpoint, insert, schema};
+use crate::{Audit, Caller, Draft, Error, Verb, checkpoint, insert, schema};
 
 /// What a restore knows.
 #[derive(Clone, Debug, Default)]
@@ -40,15 +38,6 @@ pub struct Gap {
     pub newest: Option<u64>,
     /// The `restored` entry.
     pub entry: AuditId,
-}
-
-/// What a `restored` entry says in plain.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Break {
-    /// Size and root that the log went on from.
-    pub from: (u64, Hash),
-    /// Newer ones that are lost.
-    pub lost: Vec<(u64, Hash)>,
 }
 
 impl Audit {
@@ -139,64 +128,6 @@ pub(crate) async fn is_cited(audit: &Audit, tenant: TenantId, size: u64, root: H
 /// The break that a row says, with its place, if it is a `restored` entry.
 pub(crate) fn of(placed: &Placed) -> Option<(u64, Break)> {
     let entry = &placed.entry;
-    let wanted = entry.verb == Verb::Restored as i64 && entry.outcome == Outcome::Done as i64;
     let position = placed.position.and_then(|p| u64::try_from(p).ok())?;
-    wanted.then(|| Break::parse(&entry.reason)).flatten().map(|b| (position, b))
-}
-
-impl Break {
-    fn print(&self) -> String {
-        let one = |(size, root): &(u64, Hash)| format!(" {size} {}", BASE64_STANDARD.encode(root.0));
-        let mut out = format!("from{}", one(&self.from));
-        if !self.lost.is_empty() {
-            out.push_str(" lost");
-            self.lost.iter().for_each(|l| out.push_str(&one(l)));
-        }
-        out
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let words: Vec<_> = text.split(' ').collect();
-        match words.as_slice() {
-            ["from", size, root] => Some(Self { from: head(size, root)?, lost: Vec::new() }),
-            ["from", size, root, "lost", lost @ ..] if !lost.is_empty() => {
-                let (pairs, []) = lost.as_chunks::<2>() else { return None };
-                let lost = pairs.iter().map(|[size, root]| head(size, root)).collect::<Option<_>>()?;
-                Some(Self { from: head(size, root)?, lost })
-            }
-            _ => None,
-        }
-    }
-}
-
-fn head(size: &str, root: &str) -> Option<(u64, Hash)> {
-    Some((decimal(size)?, Hash(BASE64_STANDARD.decode(root).ok()?.try_into().ok()?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use tlog_tiles::record_hash;
-
-    use super::*;
-
-    #[test]
-    fn print_and_parse() {
-        for lost in
-            [Vec::new(), vec![(9, record_hash(b"a"))], vec![(9, record_hash(b"a")), (70, record_hash(b"b"))]]
-        {
-            let b = Break { from: (5, record_hash(b"x")), lost };
-            assert_eq!(Break::parse(&b.print()), Some(b));
-        }
-        let good = Break { from: (5, record_hash(b"x")), lost: vec![(9, record_hash(b"a"))] }.print();
-        for bad in [
-            "",
-            "from",
-            "from 5",
-            &good[..good.len() - 1],
-            &format!("{good} 7"),
-            &good.replace("lost", "last"),
-        ] {
-            assert_eq!(Break::parse(bad), None, "{bad}");
-        }
-    }
+    restored_line::parse(entry.verb, entry.outcome, &entry.reason).map(|b| (position, b))
 }

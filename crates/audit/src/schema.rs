@@ -54,6 +54,9 @@ pub const SCHEMA: Schema = Schema {
             failing {int},
             why {text} NOT NULL
         ) {strict};
+        CREATE TABLE audit_offline (
+            mark {bytes} PRIMARY KEY
+        ) {strict};
     "],
     statements: STATEMENTS,
     blobs: &[],
@@ -67,6 +70,10 @@ pub const COVERAGE: &[Coverage] = &[
     Coverage {
         table: "audit_anchor",
         by: "nothing: it says how the anchors do; `verify` asks the anchors themselves",
+    },
+    Coverage {
+        table: "audit_offline",
+        by: "nothing: it keeps one file of offline commands from being taken in twice",
     },
     Coverage { table: "audit_open", by: "Merkle tree: each opened entry needs its completion" },
 ];
@@ -109,6 +116,9 @@ sql! {
         ON CONFLICT (name) DO UPDATE SET written = COALESCE(excluded.written, audit_anchor.written),
             failing = excluded.failing, why = excluded.why";
     pub ANCHORS = "SELECT name, written, failing, why FROM audit_anchor ORDER BY name LIMIT 1000";
+    pub OFFLINE_KNOWN = "SELECT 1 FROM audit_offline WHERE mark = ?1";
+    pub OFFLINE_FORGET = "DELETE FROM audit_offline";
+    pub OFFLINE_MARK = "INSERT INTO audit_offline (mark) VALUES (?1)";
     pub PLANT = "
         INSERT INTO audit_tree (tenant, origin, size, note) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (tenant) DO NOTHING";

@@ -80,6 +80,7 @@ impl Audit {
         let audit = Self { inner: Arc::new(inner) };
         audit.ingest().await?;
         audit.complete_unknown().await?;
+        audit.ingest_offline().await?;
         audit.read_anchors().await;
         Ok(audit)
     }

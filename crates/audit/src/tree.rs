@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sealpost_model::TenantId;
 use sealpost_store::{ReadTx, Tx, params};
-use tlog_tiles::{EMPTY_HASH, HASH_SIZE, Hash, HashReader, Tile, node_hash, tree_hash};
+use tlog_tiles::{HASH_SIZE, Hash, HashReader, Tile, tree_hash};
 
 use crate::object::{leb, unleb};
 use crate::schema;
@@ -156,29 +156,6 @@ fn ids(mut bytes: &[u8]) -> Vec<i64> {
     out
 }
 
-/// A tree that is only walked once, left to right: the roots of its perfect subtrees.
-#[derive(Clone, Default)]
-pub(crate) struct Frontier {
-    size: u64,
-    subtrees: Vec<Hash>,
-}
-
-impl Frontier {
-    pub(crate) fn push(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        for _ in 0..self.size.trailing_ones() {
-            let left = self.subtrees.pop().expect("one subtree for each bit of the size");
-            hash = node_hash(left, hash);
-        }
-        self.subtrees.push(hash);
-        self.size += 1;
-    }
-
-    pub(crate) fn root(&self) -> Hash {
-        self.subtrees.iter().rev().copied().reduce(|right, left| node_hash(left, right)).unwrap_or(EMPTY_HASH)
-    }
-}
-
 /// Height of a tile, as C2SP tlog-tiles fixes it.
 pub(crate) const HEIGHT: u8 = 8;
 /// Hashes of a full tile.
@@ -189,6 +166,7 @@ mod tests {
     use tlog_tiles::record_hash;
 
     use super::*;
+    use crate::spine::Spine as Frontier;
 
     #[test]
     fn edge_and_frontier_agree_at_each_size() {

@@ -236,7 +236,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [Self::Done, Self::Refused, Self::Failed, Self::Open, Self::Unknown];
+    pub(crate) const ALL: [Self; 5] = [Self::Done, Self::Refused, Self::Failed, Self::Open, Self::Unknown];
 
     /// Its word in `sealpost log` and in reports.
     pub const fn word(self) -> &'static str {

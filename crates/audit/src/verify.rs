@@ -18,7 +18,8 @@ use crate::heartbeat::Pulse;
 use crate::report::{AnchorReport, AnchorState, Coverage, Finding, LostPart, Report, Standing, TenantReport};
 use crate::restored::{self, Break};
 use crate::sequence::{TreeRow, authentic, tree_row};
-use crate::tree::{Frontier, TileRow, WIDTH};
+use crate::spine::Spine;
+use crate::tree::{TileRow, WIDTH};
 use crate::{Audit, COVERAGE, Entry, Error, Object, Outcome, Verb, checkpoint, object, schema, tree};
 
 /// Says how things stand that accept entries cite: the same number of answers, in the same order. Archive and store own
@@ -171,7 +172,7 @@ struct Walk {
 /// One of the two trees.
 #[derive(Default)]
 struct Lane {
-    frontier: Frontier,
+    frontier: Spine,
     /// The roots at the anchors' sizes.
     at: HashMap<u64, Hash>,
     /// The hashes of the tile under way.

@@ -214,6 +214,10 @@ pub enum Command {
     LogList,
     /// The audit log with addresses.
     LogDetail,
+    /// A part of the audit log as a file that proves itself; a proof.
+    AuditExport,
+    /// The same with addresses.
+    AuditExportOpened,
     /// Live sessions.
     SessionList,
     /// Ends a session.
@@ -260,7 +264,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Status,
         Self::UserList,
         Self::UserAdd,
@@ -275,6 +279,8 @@ impl Command {
         Self::PickupExpire,
         Self::LogList,
         Self::LogDetail,
+        Self::AuditExport,
+        Self::AuditExportOpened,
         Self::SessionList,
         Self::SessionEnd,
         Self::AddressList,
@@ -305,9 +311,12 @@ impl Command {
     pub const fn roles(self) -> &'static [Role] {
         use Role::{Auditor, Operator, SecurityOfficial, TenantAdmin};
         match self {
-            Self::Status | Self::QueueList | Self::PickupList | Self::LogList | Self::BanList => {
-                &[Operator, TenantAdmin, SecurityOfficial, Auditor]
-            }
+            Self::Status
+            | Self::QueueList
+            | Self::PickupList
+            | Self::LogList
+            | Self::AuditExport
+            | Self::BanList => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
             Self::QueueRetry => &[Operator, TenantAdmin, SecurityOfficial],
             Self::UserList
             | Self::DomainList
@@ -338,7 +347,7 @@ impl Command {
             | Self::BanLift
             | Self::ActDecide => &[TenantAdmin, SecurityOfficial],
             Self::PolicyChange => &[SecurityOfficial],
-            Self::LogDetail => &[SecurityOfficial, Auditor],
+            Self::LogDetail | Self::AuditExportOpened => &[SecurityOfficial, Auditor],
         }
     }
 }

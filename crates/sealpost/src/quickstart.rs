@@ -34,9 +34,31 @@ pub struct Args {
     /// The first of ten ports; 0 lets the system choose once.
     #[arg(long)]
     port_base: Option<u16>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     /// Print one line of JSON when ready.
     #[arg(long)]
     json: bool,
+}
+
+/// What lies elsewhere than in the folder. Kept from the first start.
+#[derive(clap::Args, Default)]
+struct Elsewhere {
+    /// Keeps rows in this database: postgres://...
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Keeps bodies in this bucket: s3://...
+    #[arg(long, value_name = "URL")]
+    blobs: Option<String>,
+    /// Keeps life keys in this database, which is not that of the rows: postgres://...
+    #[arg(long, value_name = "URL")]
+    ring: Option<String>,
+}
+
+impl Elsewhere {
+    const fn is_asked(&self) -> bool {
+        self.store.is_some() || self.blobs.is_some() || self.ring.is_some()
+    }
 }
 
 /// The sealed file with passwords. That it is there says that this is a demonstration.
@@ -104,6 +126,9 @@ pub async fn run(args: Args) -> Result<()> {
         if args.port_base.is_some() {
             eprintln_progress("this folder keeps the ports that it has; another folder can have others");
         }
+        if args.elsewhere.is_asked() {
+            eprintln_progress("this folder keeps its data where it is; another folder can have it elsewhere");
+        }
         must_be_loopback(&config)?;
         let sample = load_sample(&config, &sample_file)?;
         let log = crate::log::start(&config.server.log)?;
@@ -111,7 +136,7 @@ pub async fn run(args: Args) -> Result<()> {
         let instance = Instance::start(&config, opened).await?;
         (config, sample, instance, log)
     } else {
-        create(&folder, &file, &sample_file, args.port_base).await?
+        create(&folder, &file, &sample_file, args.port_base, &args.elsewhere).await?
     };
     let bound = serve::bind(config.clone(), instance, log, Some(sample.outside)).await?;
     announce(&folder, &config, &sample, &bound, args.json)?;
@@ -135,6 +160,7 @@ async fn create(
     file: &Path,
     sample_file: &Path,
     port_base: Option<u16>,
+    elsewhere: &Elsewhere,
 ) -> Result<(Config, Sample, Instance, Level)> {
     make_folder(folder)?;
     if folder.join("data").exists() {
@@ -154,7 +180,7 @@ async fn create(
     write_new(&tls.join("cert.pem"), ca.certificate.as_bytes())?;
     write_new(&tls.join("key.pem"), ca.key.expose().as_bytes())?;
     let pending = folder.join("sealpost.toml.new");
-    std::fs::write(&pending, configuration(&port))?;
+    std::fs::write(&pending, configuration(&port, elsewhere))?;
     let config = Config::load(&pending)?;
     let log = crate::log::start(&config.server.log)?;
 
@@ -200,7 +226,12 @@ async fn create(
     Ok((config, sample, instance, log))
 }
 
-fn configuration(port: &impl Fn(&str) -> u16) -> String {
+fn configuration(port: &impl Fn(&str) -> u16, elsewhere: &Elsewhere) -> String {
+    let section = |name: &str, url: &Option<String>| {
+        url.as_ref().map_or_else(String::new, |url| format!("[{name}]\nurl = {}\n\n", quoted(url)))
+    };
+    let (store, blobs) = (section("store", &elsewhere.store), section("blobs", &elsewhere.blobs));
+    let ring = quoted(elsewhere.ring.as_deref().unwrap_or("keys/ring"));
     let listen: String = SERVED
         .iter()
         .filter(|w| **w != "outside")
@@ -212,12 +243,17 @@ fn configuration(port: &impl Fn(&str) -> u16) -> String {
          [server]\nhostname = \"localhost\"\npublic_url = \"https://localhost:{https}\"\ndata = \"data\"\nlog = \"warn\"\n\n\
          [listen]\n{listen}\n\
          [tls]\ncertificate = \"tls/cert.pem\"\nkey = \"tls/key.pem\"\n\n\
-         [keys]\nmaster = \"file:keys/master.key\"\nring = \"keys/ring\"\n\n\
+         {store}{blobs}[keys]\nmaster = \"file:keys/master.key\"\nring = {ring}\n\n\
          [audit]\nanchor = \"anchor/checkpoint\"\n\n\
          # Mail to a domain that stands here goes to a real server instead of the outside page.\n\
          [outbound.routes]\n#\"partner.example\" = \"localhost:25\"\n",
         https = port("https"),
     )
+}
+
+/// As a TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 /// Ports that are free: chosen by the system once, or counted from a base.

@@ -45,12 +45,29 @@ impl Database {
         Ok(config.dbname(&self.name).connect(NoTls)?)
     }
 
-    /// Where the server keeps its files, written out to the last page: for looking into them.
-    pub fn files(&self) -> Result<std::path::PathBuf> {
+    /// Where the server keeps this database's files and its log, written out to the last page: for looking into them.
+    pub fn folders(&self) -> Result<Vec<std::path::PathBuf>> {
         let mut client = self.connect()?;
         client.batch_execute("CHECKPOINT")?;
-        let folder: String = client.query_one("SHOW data_directory", &[])?.get(0);
-        Ok(folder.into())
+        let data: String = client.query_one("SHOW data_directory", &[])?.get(0);
+        let ask = "SELECT oid::bigint FROM pg_database WHERE datname = current_database()";
+        let number: i64 = client.query_one(ask, &[])?.get(0);
+        let data = std::path::PathBuf::from(data);
+        Ok(vec![data.join("base").join(number.to_string()), data.join("pg_wal")])
+    }
+
+    /// Another database with the same content. Nobody may be connected to this one.
+    pub fn copy(&self) -> Result<Database> {
+        let copy = Database { server: self.server.clone(), name: format!("{}_copy", self.name) };
+        copy.remove()?;
+        self.ask(&format!("CREATE DATABASE {} TEMPLATE {}", copy.name, self.name))?;
+        Ok(copy)
+    }
+
+    /// Puts back what `copy` has. Whoever is connected is cut off.
+    pub fn restore(&self, copy: &Database) -> Result<()> {
+        self.remove()?;
+        self.ask(&format!("CREATE DATABASE {} TEMPLATE {}", self.name, copy.name))
     }
 
     /// Ends every connection to it, as a restart of the database server would.

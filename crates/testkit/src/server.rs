@@ -18,6 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    Ground,
     imap::Imap,
     pop3::Pop3,
     process,
@@ -73,9 +74,14 @@ const STOP: Duration = Duration::from_secs(30);
 impl Server {
     /// Starts a new instance in a folder of its own.
     pub fn start(program: impl AsRef<Path>) -> Result<Server> {
+        Server::start_on(program, &Ground::embedded())
+    }
+
+    /// The same on a ground that must be there for as long as the server.
+    pub fn start_on(program: impl AsRef<Path>, ground: &Ground) -> Result<Server> {
         let folder = tempfile::Builder::new().prefix("sealpost-test-").tempdir()?;
         let program = program.as_ref().to_path_buf();
-        let (child, ready) = launch(&program, folder.path())?;
+        let (child, ready) = launch(&program, folder.path(), ground.words())?;
         let trust = Trust::file(&ready.ca)?;
         Ok(Server { program, folder, child: Some(child), ready, trust })
     }
@@ -90,7 +96,7 @@ impl Server {
         if self.child.is_some() {
             bail!("it still runs");
         }
-        let (mut child, ready) = launch(&self.program, self.folder.path())?;
+        let (mut child, ready) = launch(&self.program, self.folder.path(), &[])?;
         if ready.listeners != self.ready.listeners {
             child.kill()?;
             child.wait()?;
@@ -201,10 +207,11 @@ impl Drop for Server {
 }
 
 /// Starts the process and reads its ready line.
-fn launch(program: &Path, folder: &Path) -> Result<(Child, Ready)> {
+fn launch(program: &Path, folder: &Path, words: &[String]) -> Result<(Child, Ready)> {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
     let mut command = Command::new(program);
     command.args(["quickstart", "--port-base", "0", "--json", "--data"]).arg(folder.join("data"));
+    command.args(words);
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     let mut child = command.spawn().with_context(|| format!("can't start {}", program.display()))?;
     let stdout = child.stdout.take().context("no pipe")?;

@@ -110,6 +110,10 @@ impl Anchor {
         }
     }
 
+    pub(crate) fn name(&self) -> String {
+        self.witness.name()
+    }
+
     /// All checkpoints that it knows of a log, lost ones first.
     pub(crate) fn of(&self, tenant: TenantId) -> Vec<Anchored> {
         let state = self.lock();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sealpost_testkit::{
-    Dice,
+    Dice, Ground,
     harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, store, yesterday},
 };
 
@@ -13,17 +13,17 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
 
 #[test]
 fn nothing_is_lost_by_kills() -> Result<()> {
-    show(kill::run(Path::new(PROGRAM), kill::Size::SMALL, Dice::from_env()))
+    show(kill::run(Path::new(PROGRAM), &Ground::embedded(), kill::Size::SMALL, Dice::from_env()))
 }
 
 #[test]
 fn nothing_is_in_the_clear() -> Result<()> {
-    show(markers::run(Path::new(PROGRAM), 2, Dice::from_env()))
+    show(markers::run(Path::new(PROGRAM), &Ground::embedded(), 2, Dice::from_env()))
 }
 
 #[test]
 fn nothing_changes_unseen() -> Result<()> {
-    show(flips::run(Path::new(PROGRAM), 40, Dice::from_env()))
+    show(flips::run(Path::new(PROGRAM), &Ground::embedded(), 40, Dice::from_env()))
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_bench_runs() -> Result<()> {
 #[test]
 fn the_bench_of_the_store_runs() -> Result<()> {
     let size = store::Size { messages: 256, listed: 256, opened: 256 };
-    show(store::run(store::Engine::Sqlite, size, Dice::from_env()))
+    show(store::run(&Ground::embedded(), size, Dice::from_env()))
 }
 
 #[expect(clippy::print_stdout, reason = "a harness's report belongs into the test's output")]

@@ -8,13 +8,16 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use sealpost_testkit::{
-    Dice, Server,
+    Dice, Ground, Server,
     harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, yesterday},
 };
 
 /// Runs one harness and prints its report. `SEALPOST_SEED` repeats a run.
 #[derive(Parser)]
 struct Cli {
+    /// What the server stands on
+    #[arg(long, global = true, default_value = "embedded", value_parser = ["embedded", "postgres"])]
+    on: String,
     #[command(subcommand)]
     harness: Harness,
 }
@@ -123,28 +126,36 @@ enum Bench {
         /// Messages in the store that is opened after a kill
         #[arg(long, default_value_t = 500_000)]
         opened: u32,
-        /// `sqlite` or `postgres`
-        #[arg(long, default_value = "sqlite", value_parser = ["sqlite", "postgres"])]
-        engine: String,
     },
 }
 
 fn main() -> ExitCode {
-    let harness = Cli::parse().harness;
-    match Server::program().and_then(|program| run(&program, &harness, Dice::from_env())) {
+    let Cli { on, harness } = Cli::parse();
+    let run = || run(&Server::program()?, &ground(&on)?, &harness, Dice::from_env());
+    match run() {
         Ok(report) => ExitCode::from(u8::from(writeln!(std::io::stdout(), "{report}").is_err())),
         // Standard output too: it is what the soak page keeps.
         Err(error) => ExitCode::from(1 + u8::from(writeln!(std::io::stdout(), "{error:#}").is_err())),
     }
 }
 
-fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> {
+fn ground(on: &str) -> anyhow::Result<Ground> {
+    match on {
+        "postgres" => Ground::postgres(),
+        "embedded" => Ok(Ground::embedded()),
+        _ => anyhow::bail!("this harness was built without {on}"),
+    }
+}
+
+fn run(program: &Path, ground: &Ground, harness: &Harness, dice: Dice) -> anyhow::Result<String> {
     match harness {
         Harness::Kill { full } => {
-            kill::run(program, if *full { kill::Size::FULL } else { kill::Size::SMALL }, dice)
+            kill::run(program, ground, if *full { kill::Size::FULL } else { kill::Size::SMALL }, dice)
         }
-        Harness::Markers { full } => markers::run(program, if *full { 300 } else { 2 }, dice),
-        Harness::Flips { full, changes } => flips::run(program, if *full { 3_000 } else { *changes }, dice),
+        Harness::Markers { full } => markers::run(program, ground, if *full { 300 } else { 2 }, dice),
+        Harness::Flips { full, changes } => {
+            flips::run(program, ground, if *full { 3_000 } else { *changes }, dice)
+        }
         Harness::Mbsync { full } => mbsync::run(program, if *full { 10_000 } else { 1_000 }, dice),
         Harness::Yesterday { .. } => yesterday::run(program, dice),
         Harness::Death { .. } => death::run(program, dice),
@@ -159,11 +170,10 @@ fn run(program: &Path, harness: &Harness, dice: Dice) -> anyhow::Result<String> 
             bench::smtp(program, size)
         }
         #[cfg(feature = "ground")]
-        Harness::Bench { bench: Bench::Store { messages, listed, opened, engine } } => {
+        Harness::Bench { bench: Bench::Store { messages, listed, opened } } => {
             use sealpost_testkit::harness::store;
             let size = store::Size { messages: *messages, listed: *listed, opened: *opened };
-            let engine = if engine == "postgres" { store::Engine::Postgres } else { store::Engine::Sqlite };
-            store::run(engine, size, dice)
+            store::run(ground, size, dice)
         }
     }
 }

@@ -15,16 +15,20 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags, types::Value};
 
+mod databases;
+
+use databases::Databases;
+
 use crate::{
-    Dice, Server,
+    Dice, Ground, Server,
     harness::code::{notices, until},
     smtp::Smtp,
 };
 
 /// Runs it with so many changes.
-pub fn run(program: &Path, changes: u32, mut dice: Dice) -> Result<String> {
+pub fn run(program: &Path, ground: &Ground, changes: u32, mut dice: Dice) -> Result<String> {
     let seed = dice.seed();
-    let mut server = Server::start(program)?;
+    let mut server = Server::start_on(program, ground)?;
     fill(&server, &mut dice)?;
     let before = read_all(&server)?;
     ensure!(server.stop()?.success(), "the clean stop failed");
@@ -33,11 +37,17 @@ pub fn run(program: &Path, changes: u32, mut dice: Dice) -> Result<String> {
 
     let copy = tempfile::Builder::new().prefix("sealpost-flips-").tempdir()?;
     copy_folder(server.folder(), copy.path())?;
+    let databases = Databases::copy(ground)?;
     let files = Files::below(&server.data())?;
     let mut counts = BTreeMap::<(String, &'static str), u32>::new();
     let (mut unseen, mut harmless) = (Vec::new(), Vec::new());
     for _ in 0..changes {
-        let Some(change) = Change::roll(&files, &mut dice)? else { continue };
+        // Where rows lie elsewhere, most changes are made there.
+        let change = match databases.pick(&mut dice) {
+            Some(client) => databases::change(client?, &mut dice)?,
+            None => Change::roll(&files, &mut dice)?,
+        };
+        let Some(change) = change else { continue };
         let words = judge(&server)?;
         let verdict = if words.iter().any(|words| words.contains(change.name.as_str())) {
             "named"
@@ -63,6 +73,7 @@ pub fn run(program: &Path, changes: u32, mut dice: Dice) -> Result<String> {
         };
         *counts.entry((change.name, verdict)).or_default() += 1;
         restore(copy.path(), server.folder())?;
+        databases.restore()?;
     }
     let mut report = format!("flips: {changes} changes, seed {seed}\n");
     for ((name, verdict), count) in &counts {
@@ -127,7 +138,9 @@ impl Files {
 impl Change {
     /// Makes one change somewhere. None when the dice fell on something empty.
     fn roll(files: &Files, dice: &mut Dice) -> Result<Option<Change>> {
-        let (path, table) = dice.pick(&files.tables).context("no database")?.clone();
+        let Some((path, table)) = dice.pick(&files.tables).cloned() else {
+            return Change::file(dice.pick(&files.others), dice);
+        };
         match dice.below(10) {
             0 => Change::file(dice.pick(&files.others), dice),
             1 => Change::file(Some(&path), dice),
@@ -197,25 +210,28 @@ impl Change {
             return Ok(change(format!("{name} swapped with {other:?}")));
         }
         let new = match old {
-            Value::Integer(number) => Value::Integer(number ^ (1 << dice.below(16))),
-            Value::Blob(mut bytes) => {
-                let at = dice.below(bytes.len() as u64) as usize;
-                let Some(byte) = bytes.get_mut(at) else { return Ok(None) };
-                *byte ^= 1 << dice.below(8);
-                Value::Blob(bytes)
-            }
-            Value::Text(text) => {
-                let mut bytes = text.into_bytes();
-                let at = dice.below(bytes.len() as u64) as usize;
-                // One of the lower bits: text stays text.
-                let Some(byte) = bytes.get_mut(at).filter(|byte| byte.is_ascii()) else { return Ok(None) };
-                *byte ^= 1 << dice.below(5);
-                Value::Text(String::from_utf8(bytes)?)
-            }
-            Value::Null | Value::Real(_) => return Ok(None),
+            Value::Integer(number) => Some(Value::Integer(number ^ (1 << dice.below(16)))),
+            Value::Blob(bytes) => flip_bytes(bytes, dice).map(Value::Blob),
+            Value::Text(text) => flip_text(text, dice).map(Value::Text),
+            Value::Null | Value::Real(_) => None,
         };
+        let Some(new) = new else { return Ok(None) };
         Ok(if write(&key, new)? { change(format!("{name} flipped")) } else { None })
     }
+}
+
+fn flip_bytes(mut bytes: Vec<u8>, dice: &mut Dice) -> Option<Vec<u8>> {
+    let at = dice.below(bytes.len() as u64) as usize;
+    *bytes.get_mut(at)? ^= 1 << dice.below(8);
+    Some(bytes)
+}
+
+/// One of the lower bits of a letter: text stays text.
+fn flip_text(text: String, dice: &mut Dice) -> Option<String> {
+    let mut bytes = text.into_bytes();
+    let at = dice.below(bytes.len() as u64) as usize;
+    *bytes.get_mut(at).filter(|byte| byte.is_ascii())? ^= 1 << dice.below(5);
+    String::from_utf8(bytes).ok()
 }
 
 struct Column {

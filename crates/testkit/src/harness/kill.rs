@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{Dice, Server, server::Ready, smtp::Smtp, wire::Trust};
+use crate::{Dice, Ground, Server, server::Ready, smtp::Smtp, wire::Trust};
 
 /// How much.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,9 @@ impl Size {
 }
 
 /// Runs it.
-pub fn run(program: &Path, size: Size, mut dice: Dice) -> Result<String> {
+pub fn run(program: &Path, ground: &Ground, size: Size, mut dice: Dice) -> Result<String> {
     let start = Instant::now();
-    let mut server = Server::start(program)?;
+    let mut server = Server::start_on(program, ground)?;
     server.imap_as("bob")?;
     let status = server.stop()?;
     ensure!(status.success(), "the clean stop ended with {status}");

@@ -1,5 +1,5 @@
 //! Is anything shown? Words that exist nowhere else are put into every place a person can fill, and then looked for
-//! in every file below the data folder, as they are and in each form that mail and programs give to text (S81).
+//! in every file below the data folder, and of the database, as they are and in each form that mail and programs give to text (S81).
 
 use std::{
     fmt::Write,
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
 use crate::{
-    Dice, Server,
+    Dice, Ground, Server,
     imap::{Imap, quoted},
     smtp::Smtp,
 };
@@ -144,8 +144,8 @@ fn forms(word: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Runs it: `rounds` messages a place, scanned while the server runs, after a kill, after a restart and a stop.
-pub fn run(program: &Path, rounds: u32, mut dice: Dice) -> Result<String> {
-    let mut server = Server::start(program)?;
+pub fn run(program: &Path, ground: &Ground, rounds: u32, mut dice: Dice) -> Result<String> {
+    let mut server = Server::start_on(program, ground)?;
     let markers = Markers::roll(&mut dice);
     let scanner = Scanner::new(&markers)?;
     let seed = dice.seed();
@@ -163,7 +163,12 @@ pub fn run(program: &Path, rounds: u32, mut dice: Dice) -> Result<String> {
 
     let mut report = format!("markers: {} words in {rounds} rounds, seed {seed}", markers.0.len());
     let mut look = |server: &Server, when: &str| -> Result<()> {
-        let (found, size) = scanner.scan(server.folder())?;
+        let (mut found, mut size) = scanner.scan(server.folder())?;
+        for folder in ground.folders()? {
+            let (there, bytes) = scanner.scan(&folder)?;
+            found.extend(there);
+            size += bytes;
+        }
         ensure!(found.is_empty(), "seed {seed}, {when}:\n{}", found.join("\n"));
         writeln!(report)?;
         write!(report, "{when}: nothing found in {} KiB", size / 1024)?;

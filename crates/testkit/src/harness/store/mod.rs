@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use sealpost_audit::Verb;
 use sealpost_model::{Actor, Client, Protocol};
 
-use crate::{Database, Dice, process::Usage};
+use crate::{Dice, Ground, process::Usage};
 use figures::{Each, ms, percentiles};
 use world::{Place, World};
 
@@ -28,36 +28,24 @@ pub struct Size {
     pub opened: u32,
 }
 
-/// Which databases and where bodies lie.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Engine {
-    /// SQLite and packs.
-    Sqlite,
-    /// The PostgreSQL that `$SEALPOST_TEST_POSTGRES` names, and packs.
-    Postgres,
-}
-
 /// Writers at once.
 const WRITERS: [u32; 3] = [1, 8, 64];
 
 /// Runs it and says the figures.
-pub fn run(engine: Engine, size: Size, dice: Dice) -> Result<String> {
+pub fn run(ground: &Ground, size: Size, dice: Dice) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(engine, size, dice))
+    runtime.block_on(measure(ground, size, dice))
 }
 
-async fn measure(engine: Engine, size: Size, mut dice: Dice) -> Result<String> {
+async fn measure(ground: &Ground, size: Size, mut dice: Dice) -> Result<String> {
     let folder = tempfile::Builder::new().prefix("sealpost-bench-").tempdir()?;
-    let database = (engine == Engine::Postgres).then(Database::create).transpose()?;
+    let database = ground.databases().first();
     let mut report = String::new();
-    let engine_words = match engine {
-        Engine::Sqlite => "SQLite and packs",
-        Engine::Postgres => "PostgreSQL (fsync as its server is set) and packs",
-    };
-    writeln!(report, "bench store: {engine_words}, seed {}", dice.seed())?;
+    let engine = if database.is_some() { "PostgreSQL" } else { "SQLite" };
+    writeln!(report, "bench store: {engine} and packs, seed {}", dice.seed())?;
     report.push_str(&limits::measure(folder.path())?);
 
-    let place = Place { folder: folder.path().join("instance"), database: database.as_ref() };
+    let place = Place { folder: folder.path().join("instance"), database };
     let world = World::create(&place, 64).await?;
     // The first messages pay for pages and caches that all later ones find.
     ingest(&world, 8, 200, Body::Mixed, &mut dice).await?;
