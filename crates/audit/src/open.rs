@@ -52,7 +52,7 @@ impl Audit {
     /// It could not be written: then the act must not begin.
     pub async fn open(&self, draft: Draft) -> Result<Open, Error> {
         let (open, entry) = self.prepare_open(draft).await?;
-        self.inner.store.write(Scope::tenant(entry.tenant()), move |tx| insert_open(tx, &entry)).await?;
+        self.inner.store.write(Scope::unlocked(), move |tx| insert_open(tx, &entry)).await?;
         Ok(open)
     }
 
@@ -130,7 +130,7 @@ impl Open {
         let store = self.audit.inner.store.clone();
         let entry = self.completion(how).await?;
         let id = entry.id();
-        store.write(Scope::tenant(entry.tenant()), move |tx| insert_completion(tx, &entry)).await?;
+        store.write(Scope::unlocked(), move |tx| insert_completion(tx, &entry)).await?;
         Ok(id)
     }
 
@@ -152,7 +152,7 @@ impl Open {
 /// What the store says.
 pub fn insert_open(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Error> {
     crate::insert(tx, entry)?;
-    tx.execute(&schema::OPEN, params![entry.id()]).map(drop)
+    tx.apply(&schema::OPEN, params![entry.id()])
 }
 
 /// Writes a completing entry in the caller's transaction.
@@ -161,5 +161,5 @@ pub fn insert_open(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Err
 /// What the store says.
 pub fn insert_completion(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Error> {
     crate::insert(tx, entry)?;
-    tx.execute(&schema::CLOSE, params![AuditId::from_raw(entry.closes)]).map(drop)
+    tx.apply(&schema::CLOSE, params![AuditId::from_raw(entry.closes)])
 }

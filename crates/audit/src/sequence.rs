@@ -179,7 +179,7 @@ impl Audit {
         let tiles = edge.changed();
         self.inner
             .store
-            .write(Scope::tenant(tenant), move |tx| {
+            .write(Scope::unlocked(), move |tx| {
                 let Signed { origin, size, note, .. } = &signed;
                 let (old, size) = (old as i64, *size as i64);
                 let swapped = if first {

@@ -16,7 +16,9 @@ use sealpost_store::{Scope, Store, params, sql};
 
 use crate::*;
 
+mod export;
 mod independent;
+mod offline;
 
 sql! {
     FLIP_REASON = "UPDATE audit SET reason = 'owner' WHERE id = ?1";

@@ -238,7 +238,7 @@ impl Check {
         {
             said.push_subtree(level, hash);
         }
-        hashes(&header.right, header.to, signed.size)
+        let _right = hashes(&header.right, header.to, signed.size)
             .ok_or(bad("its hashes to the right are not as many as there must be"))?;
         let next = header.from;
         Ok(Self {
