@@ -159,6 +159,8 @@ verbs! {
     Heartbeat = 117 "heartbeat";
     /// A proof was made for somebody.
     Prove = 118 "prove";
+    /// A certificate was ordered, and issued or not.
+    Certificate = 119 "certificate";
 
     /// An address got another target, or a group other members or rules.
     AddressChange = 130 "address-change";

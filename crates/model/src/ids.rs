@@ -18,7 +18,7 @@ macro_rules! for_each_id {
         $m! {
             TenantId, DomainId, AddressId, PersonId, CredentialId, AccountId, FolderId, EntryId, BlobId, JournalId,
             SubmissionId, LedgerId, QueueId, PickupId, RecipientId, SessionId, DeviceId, AuditId, LifeKeyId, DataKeyId, ActId,
-            GrantId, ConnectorId, BanId
+            GrantId, ConnectorId, BanId, TlsItemId
         }
     };
 }
@@ -102,4 +102,6 @@ ids! {
     ConnectorId,
     /// A network that may not sign in for a while.
     BanId,
+    /// Something that is remembered of ordered certificates.
+    TlsItemId,
 }

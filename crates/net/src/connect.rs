@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sealpost_model::{Client, Protocol};
 use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::{Error, Result, Stream};
@@ -34,4 +35,84 @@ pub async fn connect(
     };
     let client = Client { ip: addr.ip(), port: addr.port(), protocol, tls: None };
     Ok(Stream::tcp(socket, client, None))
+}
+
+/// Connects to whichever of a host's addresses answers first, both families in turn, a new one tried each quarter of a
+/// second while none has answered (RFC 8305 section 5). At most eight are tried.
+///
+/// # Errors
+/// [`Error::Connect`] of the last that failed.
+pub async fn connect_any(
+    addresses: &[SocketAddr],
+    bind: Option<IpAddr>,
+    protocol: Protocol,
+    patience: Duration,
+) -> Result<Stream> {
+    let mut waiting = in_turn(addresses).into_iter().take(MOST);
+    let mut running = JoinSet::new();
+    let mut failure = Error::Name;
+    loop {
+        if let Some(addr) = waiting.next() {
+            running.spawn(connect(addr, bind, protocol, patience));
+        } else if running.is_empty() {
+            return Err(failure);
+        }
+        let more = waiting.len() > 0;
+        tokio::select! {
+            Some(ended) = running.join_next() => match ended {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failure = error,
+                Err(_) => {}
+            },
+            () = tokio::time::sleep(NEXT), if more => {}
+        }
+    }
+}
+
+/// The families by turns, each in its order, that of the first address first.
+fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_six = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().copied().partition(|a| a.is_ipv6() == first_is_six);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::with_capacity(addresses.len());
+    while all.len() < addresses.len() {
+        all.extend(first.next().into_iter().chain(second.next()));
+    }
+    all
+}
+
+/// RFC 8305 section 8: the connection attempt delay.
+const NEXT: Duration = Duration::from_millis(250);
+const MOST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let all = ["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"].map(addr);
+        let want = ["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"].map(addr);
+        assert_eq!(in_turn(&all), want);
+        assert_eq!(in_turn(&[]), []);
+    }
+
+    #[tokio::test]
+    async fn one_that_answers_is_enough() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let good = listener.local_addr().expect("bound");
+        let closed =
+            tokio::net::TcpListener::bind("[::1]:0").await.expect("bound").local_addr().expect("bound");
+        let patience = Duration::from_secs(20);
+        let found = connect_any(&[closed, good], None, Protocol::System, patience).await.expect("connected");
+        assert_eq!(found.client().ip, good.ip());
+        let error = connect_any(&[closed], None, Protocol::System, patience).await.expect_err("closed");
+        assert!(matches!(error, Error::Connect { addr, .. } if addr == closed), "{error}");
+        assert!(connect_any(&[], None, Protocol::System, patience).await.is_err());
+    }
 }

@@ -68,6 +68,17 @@ pub enum Error {
     /// A certificate or key can't be used.
     #[error("{0}")]
     Certificate(String),
+    /// An HTTPS request of ours got no whole answer from a verified server.
+    #[error("{host} could not be asked: {why}")]
+    Https {
+        /// The host.
+        host: String,
+        /// Why not.
+        why: String,
+    },
+    /// No certificate was issued.
+    #[error("{0}")]
+    Acme(String),
 }
 
 /// What functions of this crate return.
@@ -79,7 +90,9 @@ impl Error {
         match self {
             Self::Closed | Self::Idle | Self::Stalled | Self::Injected | Self::Proxy => Fault::Peer,
             Self::Handshake(_) => Fault::PeerCannot,
-            Self::HandshakeLost | Self::Io(_) | Self::Connect { .. } => Fault::Temporary,
+            Self::HandshakeLost | Self::Io(_) | Self::Connect { .. } | Self::Https { .. } | Self::Acme(_) => {
+                Fault::Temporary
+            }
             Self::NoTls | Self::Name | Self::Bind { .. } | Self::File { .. } | Self::Certificate(_) => {
                 Fault::Caller
             }

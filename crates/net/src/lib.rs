@@ -20,10 +20,12 @@
 //! - **Stopping is orderly**: [`Stop`] ends accepting at once, lets sessions finish the command in hand, and cuts what
 //!   is left when its grace is over.
 
+pub mod acme;
 mod connect;
 pub mod dns;
 mod error;
 mod gate;
+mod https;
 mod io;
 mod listen;
 pub mod proxy;
@@ -32,14 +34,18 @@ mod stop;
 mod stream;
 mod tls;
 
-pub use connect::connect;
+pub use connect::{connect, connect_any};
 pub use error::{Error, Result};
 pub use gate::{Gate, Limits, Meters};
+pub use https::HttpsClient;
 pub use listen::{Listener, Proxies, Security};
 pub use rate::Rate;
 pub use stop::{Stop, Stopper};
 pub use stream::{Line, Stream};
-pub use tls::{Hello, LocalCa, ServerCertificate, ServerTls, TlsClient, Unverified, Verdict, trust_from_pem};
+pub use tls::{
+    ACME_ALPN, Certificates, Hello, LocalCa, ServerCertificate, ServerTls, TlsClient, Unverified, Verdict,
+    trust_from_pem,
+};
 
 /// A boxed future, as the traits that are used behind `dyn` return it.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::gate::Place;
 use crate::proxy::{self, Header};
-use crate::{Error, Gate, Result, ServerTls, Stop, Stream};
+use crate::{ACME_ALPN, Error, Gate, Result, ServerTls, Stop, Stream};
 
 /// How a port does TLS.
 #[derive(Clone, Debug)]
@@ -203,6 +203,11 @@ async fn begin(
     {
         stream.failed();
         tracing::debug!(protocol, ip = %client.ip, %error, "no TLS");
+        return None;
+    }
+    if stream.alpn() == Some(ACME_ALPN) {
+        // It has seen what it came for (RFC 8737 section 3).
+        stream.close().await;
         return None;
     }
     stream.began();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sealpost_model::{Client, Clock, ManualClock, Protocol, SharedClock, Time, TlsVersion};
 use sealpost_net::{
-    Error, Hello, Line, LocalCa, ServerCertificate, ServerTls, Stream, TlsClient, Unverified, Verdict,
-    trust_from_pem,
+    ACME_ALPN, Certificates, Error, Hello, Line, LocalCa, ServerCertificate, ServerTls, Stream, TlsClient,
+    Unverified, Verdict, trust_from_pem,
 };
 
 const IDLE: Duration = Duration::from_secs(5);
@@ -156,9 +156,68 @@ async fn a_new_certificate_counts_from_the_next_handshake_on() {
     let clock = clock();
     let (tls, old) = parties(&["localhost"], &clock, TlsVersion::V1_2);
     let fresh = LocalCa::create(&["localhost"], clock.now()).expect("fine");
-    tls.replace(&fresh.server().expect("its own key")).expect("usable");
+    tls.certificates().replace("localhost", vec![fresh.server().expect("its own key")]);
     let (_, _, verdict) = meet(&tls, &old, &["localhost"], Hello::Large).await;
     assert_eq!(verdict, Verdict::Unverified(Unverified::UnknownIssuer));
+}
+
+/// Each name gets its own; no name, and one that none has, get the default.
+#[tokio::test]
+async fn the_name_that_is_asked_for_chooses() {
+    let clock = clock();
+    let shared: SharedClock = clock.clone();
+    let made = |names: &[&str]| LocalCa::create(names, clock.now()).expect("fine");
+    let all = [made(&["mail.a.test"]), made(&["pickup.b.test"]), made(&["*.c.test"]), made(&["mail.a.test"])];
+    let servers: Vec<_> = all.iter().map(|ca| ca.server().expect("own")).collect();
+    let offered = Certificates::new("PICKUP.b.test", servers[..3].to_vec());
+    let tls = ServerTls::new(offered, TlsVersion::V1_2, &[], &shared).expect("usable");
+    let trust = |n: usize| {
+        let roots = trust_from_pem(all[n].ca.as_bytes()).expect("PEM");
+        TlsClient::trusting_only(&roots, &shared).expect("usable")
+    };
+    for (asked, shown, verified) in [
+        ("mail.a.test", 0, true),
+        ("MAIL.a.test", 0, true),
+        ("pickup.b.test", 1, true),
+        ("x.c.test", 2, true),
+        ("c.test", 1, false),
+        ("x.y.c.test", 1, false),
+        ("other.test", 1, false),
+        // An address is never sent as a name.
+        ("127.0.0.1", 1, false),
+    ] {
+        let (_, _, verdict) = meet(&tls, &trust(shown), &[asked], Hello::Large).await;
+        let wrong = Verdict::Unverified(Unverified::WrongName);
+        let want = if verified { Verdict::Verified { name: asked.into() } } else { wrong };
+        assert_eq!(verdict, want, "{asked}");
+    }
+    assert_eq!(servers[2].dns_names(), ["*.c.test"]);
+}
+
+/// An ACME server that asks by ALPN sees the challenge; nobody else does, and nothing is there without one.
+#[tokio::test]
+async fn a_challenge_is_shown_to_its_alpn_only() {
+    let clock = clock();
+    let shared: SharedClock = clock.clone();
+    let ca = LocalCa::create(&["a.test"], clock.now()).expect("fine");
+    let challenge = LocalCa::create(&["a.test"], clock.now()).expect("fine");
+    let tls = ServerTls::new(&ca.server().expect("own"), TlsVersion::V1_2, &[b"h2", ACME_ALPN], &shared);
+    let tls = tls.expect("usable");
+    let roots = |ca: &LocalCa| trust_from_pem(ca.ca.as_bytes()).expect("PEM");
+    let usual = TlsClient::trusting_only(&roots(&ca), &shared).expect("usable");
+    let acme = TlsClient::trusting_only(&roots(&challenge), &shared).expect("usable").speaking(&[ACME_ALPN]);
+    let (mut server, mut ours) = pair(&tls);
+    let (accepted, found) = tokio::join!(server.upgrade(), ours.secure(&acme, &["a.test"], Hello::Large));
+    assert!(accepted.is_err() && found.is_err(), "no challenge is open");
+    tls.certificates().challenge("A.test", &challenge.server().expect("own"));
+    let (_, _, verdict) = meet(&tls, &acme, &["a.test"], Hello::Large).await;
+    assert_eq!(verdict, Verdict::Verified { name: "a.test".into() });
+    let (_, _, verdict) = meet(&tls, &usual, &["a.test"], Hello::Large).await;
+    assert_eq!(verdict, Verdict::Verified { name: "a.test".into() });
+    tls.certificates().forget("a.test");
+    let (mut server, mut ours) = pair(&tls);
+    let (accepted, found) = tokio::join!(server.upgrade(), ours.secure(&acme, &["a.test"], Hello::Large));
+    assert!(accepted.is_err() && found.is_err(), "the challenge is over");
 }
 
 #[test]

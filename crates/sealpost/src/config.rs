@@ -85,6 +85,8 @@ pub struct Listen {
     pub pop3s: Vec<SocketAddr>,
     /// The web, port 443.
     pub https: Vec<SocketAddr>,
+    /// Port 80: answers to an ACME server, and the way to https.
+    pub http: Vec<SocketAddr>,
     /// Networks of proxies that begin each connection with a PROXY header, and may say XCLIENT.
     pub proxy_from: Vec<Network>,
     /// Networks of SMTP proxies that say XCLIENT and send no PROXY header.
@@ -93,7 +95,7 @@ pub struct Listen {
 
 impl Listen {
     /// Each protocol's word with its addresses, in the order of quickstart's ports.
-    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 7] {
+    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 8] {
         [
             ("smtp", &self.smtp),
             ("submission", &self.submission),
@@ -102,6 +104,7 @@ impl Listen {
             ("imaps", &self.imaps),
             ("pop3s", &self.pop3s),
             ("https", &self.https),
+            ("http", &self.http),
         ]
     }
 }
@@ -116,14 +119,18 @@ pub struct Web {
     pub portal: Option<String>,
 }
 
-/// The server's certificate.
+/// The server's certificates: from files, from an ACME server, or both.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The chain, PEM.
-    pub certificate: PathBuf,
-    /// Its key, PEM, readable by this user alone.
-    pub key: PathBuf,
+    /// Chains, PEM, or folders with chains and keys.
+    #[serde(default)]
+    pub certificate: Paths,
+    /// The chains' keys, PEM, in the same order, readable by this user alone.
+    #[serde(default)]
+    pub key: Paths,
+    /// Who issues certificates for the names that no file has.
+    pub acme: Option<Acme>,
     /// `1.2` or `1.3`.
     #[serde(default = "default_tls")]
     pub minimum: String,
@@ -141,6 +148,43 @@ pub struct Store {
 /// A value that must not be shown.
 pub fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Secret<String>>, D::Error> {
     String::deserialize(from).map(|text| Some(Secret::new(text)))
+}
+
+/// One path or a list of them.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(from = "OneOrMany")]
+pub struct Paths(pub Vec<PathBuf>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a path or a list of paths")]
+enum OneOrMany {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+impl From<OneOrMany> for Paths {
+    fn from(paths: OneOrMany) -> Self {
+        match paths {
+            OneOrMany::One(path) => Self(vec![path]),
+            OneOrMany::Many(paths) => Self(paths),
+        }
+    }
+}
+
+/// An ACME server (RFC 8555).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// The server's directory.
+    #[serde(default = "lets_encrypt")]
+    pub directory: String,
+    /// Whom it tells about trouble.
+    pub contact: Option<String>,
+    /// Further host names to order certificates for.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Authorities that may vouch for the ACME server beside the public ones, PEM.
+    pub extra_ca: Option<PathBuf>,
 }
 
 /// Where keys live.
@@ -312,6 +356,10 @@ fn default_log() -> String {
     "info".into()
 }
 
+fn lets_encrypt() -> String {
+    "https://acme-v02.api.letsencrypt.org/directory".into()
+}
+
 fn default_tls() -> String {
     "1.2".into()
 }
@@ -338,8 +386,11 @@ impl Config {
         config.file = std::path::absolute(file)?;
         let base = config.file.parent().map(Path::to_owned).unwrap_or_default();
         let Self { server, tls, keys, audit, passwords, outbound, .. } = &mut config;
-        for path in [&mut server.data, &mut tls.certificate, &mut tls.key, &mut keys.ring]
+        for path in [&mut server.data, &mut keys.ring]
             .into_iter()
+            .chain(&mut tls.certificate.0)
+            .chain(&mut tls.key.0)
+            .chain(tls.acme.iter_mut().filter_map(|acme| acme.extra_ca.as_mut()))
             .chain(&mut server.control_socket)
             .chain(&mut audit.anchor_token)
             .chain(&mut outbound.extra_ca)
@@ -361,6 +412,20 @@ impl Config {
         }
         if !self.server.public_url.starts_with("https://") {
             bail!("[server] public_url must begin with https://");
+        }
+        match &self.tls.acme {
+            None if self.tls.certificate.0.is_empty() => {
+                bail!("[tls] needs certificate and key, or [tls.acme] to order certificates");
+            }
+            Some(acme) if !acme.directory.starts_with("https://") => {
+                bail!("[tls.acme] directory must begin with https://");
+            }
+            Some(_) if self.listen.http.is_empty() && self.listen.https.is_empty() => {
+                bail!(
+                    "[tls.acme] needs [listen] http (port 80) or https (port 443): there the ACME server looks whether a name is ours"
+                );
+            }
+            _ => {}
         }
         if !matches!(self.tls.minimum.as_str(), "1.2" | "1.3") {
             bail!("[tls] minimum must be \"1.2\" or \"1.3\"; nothing below is spoken");
@@ -448,6 +513,18 @@ impl Config {
         self.anchors().unwrap_or_default().into_iter().filter_map(file).collect()
     }
 
+    /// Every name by which this server is called on the network, each once.
+    pub fn host_names(&self) -> Vec<String> {
+        let url = self.server.public_url.trim_start_matches("https://");
+        let of_url = url.split(['/', ':']).next().unwrap_or_default();
+        let mut names = vec![self.server.hostname.clone(), of_url.to_owned()];
+        names.extend(self.web.mail.clone());
+        names.extend(self.web.portal.clone());
+        names.extend(self.tls.acme.iter().flat_map(|acme| acme.names.clone()));
+        let mut seen = std::collections::BTreeSet::new();
+        names.iter().map(|n| n.to_ascii_lowercase()).filter(|n| seen.insert(n.clone())).collect()
+    }
+
     /// The control socket.
     pub fn control_socket(&self) -> PathBuf {
         self.server.control_socket.clone().unwrap_or_else(|| self.server.data.join("control.sock"))
@@ -498,6 +575,8 @@ submissions = ["[::]:465"]
 imaps = ["[::]:993"]
 pop3s = ["[::]:995"]
 https = ["[::]:443"]
+# Port 80 answers ACME servers and sends browsers to https; nothing else is there.
+http = ["[::]:80"]
 # IMAP with STARTTLS, off by default.
 #imap = ["[::]:143"]
 # Proxies in front of this server, as addresses or networks. Each of their connections must begin with a PROXY header
@@ -512,10 +591,24 @@ https = ["[::]:443"]
 #portal = "pickup.example.org"
 
 [tls]
+# Chain and key, or a list of each in the same order. Clients get the one for the name that they ask for. A folder works
+# as well, without key: in it NAME.pem with NAME.key, or folders with fullchain.pem and privkey.pem. Changed files are
+# read within a minute; if anything is wrong with them, the old ones stay.
 certificate = "/etc/sealpost/tls/fullchain.pem"
 key = "/etc/sealpost/tls/privkey.pem"
 # 1.2 or 1.3. Nothing below 1.2 is spoken.
 minimum = "1.2"
+
+# Certificates from an ACME server, by default Let's Encrypt, for each name of this server that no file above has. To use
+# it is to agree to its terms. Needs [listen] http reachable as port 80, or https as port 443.
+#[tls.acme]
+#directory = "https://acme-v02.api.letsencrypt.org/directory"
+# Whom the ACME server tells about trouble.
+#contact = "mailto:postmaster@example.org"
+# Further host names.
+#names = ["pickup.example.org"]
+# Authorities that vouch for an ACME server of your own, PEM.
+#extra_ca = "/etc/sealpost/acme-ca.pem"
 
 [store]
 # Where rows live: by default the file store.db in the data folder; sqlite:PATH for another file. Or a PostgreSQL 15 or

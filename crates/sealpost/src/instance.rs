@@ -28,6 +28,7 @@ pub const SCHEMAS: &[&Schema] = &[
     &sealpost_mailbox::SCHEMA,
     &sealpost_delivery::SCHEMA,
     &sealpost_pickup::SCHEMA,
+    &crate::certificates::shelf::SCHEMA,
 ];
 
 /// The store with its keys: all that an offline proof needs.
@@ -47,6 +48,8 @@ pub struct Opened {
 pub struct Instance {
     /// Rows and blobs.
     pub store: Store,
+    /// Keys.
+    pub keys: Keys,
     /// The log.
     pub audit: Audit,
     /// People and addresses.
@@ -188,7 +191,7 @@ impl Instance {
                 ..sealpost_pickup::Options::new(&config.server.public_url)
             },
         );
-        Ok(Self { store, audit, identity, mailboxes, delivery, pickup, clock, random })
+        Ok(Self { store, keys, audit, identity, mailboxes, delivery, pickup, clock, random })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod anchor;
+mod certificates;
 mod check;
 mod config;
 mod control;

@@ -92,6 +92,7 @@ pub async fn everything(config: &Config, opened: &Opened) -> Result<Proof> {
     sealpost_mailbox::inspect(&mut look).await?;
     sealpost_delivery::inspect(&mut look).await?;
     sealpost_pickup::inspect(&mut look).await?;
+    crate::certificates::shelf::inspect(&mut look).await?;
     let unowned = sealpost_store::inspect::own_tables(&mut look).await?;
     Ok(Proof { log, journal, tables: look.finish(unowned) })
 }
@@ -125,6 +126,7 @@ async fn log(config: &Config, opened: &Opened) -> Result<sealpost_audit::Report>
         sealpost_mailbox::COVERAGE,
         sealpost_delivery::COVERAGE,
         sealpost_pickup::COVERAGE,
+        crate::certificates::shelf::COVERAGE,
     ]
     .concat();
     Ok(sealpost_audit::verify(Verify {

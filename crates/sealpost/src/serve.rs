@@ -8,15 +8,19 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sealpost_delivery::{Courier, Couriers, LocalCourier};
 use sealpost_model::{Domain, Protocol, TlsVersion};
+use sealpost_net::acme::Way;
 use sealpost_net::{
-    Gate, Listener, Proxies, Rate, Security, ServerCertificate, ServerTls, Stop, Stopper, TlsClient, dns,
+    ACME_ALPN, Gate, HttpsClient, Listener, Proxies, Rate, Security, ServerTls, Stop, Stopper, TlsClient, dns,
 };
 use sealpost_policy::Method;
 use sealpost_smtp::client::{Route, Settings, SmtpCourier};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::certificates::Keeper;
+use crate::certificates::orders::Orders;
+use crate::certificates::shelf::Shelf;
+use crate::config::{Acme, Config};
 use crate::instance::Instance;
 use crate::log::Level;
 use crate::{control, outside};
@@ -26,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(8);
 
 /// Connections to others' servers at once.
 const CONNECTIONS: usize = 100;
+
+/// What browsers may speak, and how an ACME server asks whether a name is ours (RFC 8737).
+const WEB_ALPN: &[&[u8]] = &[b"h2", b"http/1.1", ACME_ALPN];
 
 /// A server whose listeners are bound.
 pub struct Bound {
@@ -48,6 +55,7 @@ enum Door {
     Imap,
     Pop3,
     Web,
+    Plain,
 }
 
 /// Binds every listener of the configuration. `outside` is quickstart's.
@@ -57,10 +65,10 @@ pub async fn bind(
     log: Level,
     outside: Option<SocketAddr>,
 ) -> Result<Bound> {
-    let certificate = ServerCertificate::load(&config.tls.certificate, &config.tls.key)?;
+    let keeper = Arc::new(Keeper::start(&config, &instance.clock)?);
     let minimum = if config.tls.minimum == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
-    let tls = |alpn: &[&[u8]]| ServerTls::new(&certificate, minimum, alpn, &instance.clock);
-    let (mail_tls, web_tls) = (tls(&[])?, tls(&[b"h2", b"http/1.1"])?);
+    let tls = |alpn: &[&[u8]]| ServerTls::new(keeper.offered.clone(), minimum, alpn, &instance.clock);
+    let (mail_tls, web_tls) = (tls(&[])?, tls(WEB_ALPN)?);
     let (mut doors, mut addresses) = (Vec::new(), BTreeMap::new());
     let proxies = Arc::new(Proxies {
         header: config.listen.proxy_from.clone(),
@@ -85,6 +93,7 @@ pub async fn bind(
                 "imap" => (Door::Imap, Protocol::Imap, Security::StartTls(mail_tls.clone())),
                 "imaps" => (Door::Imap, Protocol::Imap, Security::Implicit(mail_tls.clone())),
                 "pop3s" => (Door::Pop3, Protocol::Pop3, Security::Implicit(mail_tls.clone())),
+                "http" => (Door::Plain, Protocol::Web, Security::Plain),
                 _ => (Door::Web, Protocol::Web, Security::Implicit(web_tls.clone())),
             };
             let listener = Listener::bind(*addr, protocol, security, gate.clone()).await?;
@@ -104,7 +113,7 @@ pub async fn bind(
         None => None,
     };
     let control = control::bind(&config)?;
-    let reload = Reload { file: config.file.clone(), tls: [mail_tls, web_tls], log };
+    let reload = Reload { file: config.file.clone(), keeper, log };
     Ok(Bound { config, instance, doors, outside, control, reload, signals: Signals::new()?, addresses })
 }
 
@@ -166,7 +175,13 @@ impl Bound {
             });
         }
         instance.audit.started().await?;
-        serve_doors(&mut tasks, &config, &instance, doors, &stop)?;
+        tasks.spawn(Arc::clone(&reload.keeper).run(stop.clone()));
+        let shelf = Orders::shelf(&instance.store, &instance.keys);
+        if let Some(acme) = &config.tls.acme {
+            let orders = orders(&config, &instance, acme, &reload.keeper, &shelf)?;
+            tasks.spawn(Arc::new(orders).run(instance.store.clone(), stop.clone()));
+        }
+        serve_doors(&mut tasks, &config, &instance, &shelf, doors, &stop)?;
 
         signals.last(&reload).await;
         tracing::info!("stopping");
@@ -188,6 +203,7 @@ fn serve_doors(
     tasks: &mut JoinSet<()>,
     config: &Config,
     instance: &Instance,
+    shelf: &Shelf,
     doors: Vec<(Door, Listener)>,
     stop: &Stop,
 ) -> Result<()> {
@@ -231,10 +247,69 @@ fn serve_doors(
             Door::Submission => tasks.spawn(sealpost_smtp::serve(listener, Arc::clone(&submission), stop)),
             Door::Imap => tasks.spawn(sealpost_imap::serve(listener, Arc::clone(&imap), stop)),
             Door::Pop3 => tasks.spawn(sealpost_pop3::serve(listener, Arc::clone(&pop3), stop)),
+            Door::Plain => tasks.spawn(sealpost_web::plain::serve(
+                listener,
+                config.hosts()?,
+                answers(config, shelf),
+                stop,
+            )),
             Door::Web => tasks.spawn(sealpost_web::serve(listener, web.clone(), stop)),
         };
     }
     Ok(())
+}
+
+/// What port 80 answers to an ACME server.
+fn answers(config: &Config, shelf: &Shelf) -> sealpost_web::plain::Answers {
+    let shelf = config.tls.acme.is_some().then(|| shelf.clone());
+    Arc::new(move |token| {
+        let shelf = shelf.clone();
+        Box::pin(async move {
+            let answer = shelf?.answer(&token).await;
+            answer.unwrap_or_else(|error| {
+                tracing::error!("a challenge can't be answered: {error:#}");
+                None
+            })
+        })
+    })
+}
+
+fn orders(
+    config: &Config,
+    instance: &Instance,
+    acme: &Acme,
+    keeper: &Arc<Keeper>,
+    shelf: &Shelf,
+) -> Result<Orders> {
+    let extra = match &acme.extra_ca {
+        Some(path) => {
+            let pem = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+            sealpost_net::trust_from_pem(&pem)?
+        }
+        None => Vec::new(),
+    };
+    let resolver = Arc::new(dns::Hickory::new(&name_servers(config))?);
+    let mut ways = Vec::new();
+    if !config.listen.http.is_empty() {
+        ways.push(Way::Http);
+    }
+    if !config.listen.https.is_empty() {
+        ways.push(Way::TlsAlpn);
+    }
+    Ok(Orders {
+        acme: acme.clone(),
+        ways,
+        http: HttpsClient::new(resolver, &TlsClient::new(&extra, &instance.clock)?),
+        keeper: Arc::clone(keeper),
+        shelf: shelf.clone(),
+        audit: instance.audit.clone(),
+        clock: Arc::clone(&instance.clock),
+        random: instance.random.clone(),
+    })
+}
+
+fn name_servers(config: &Config) -> Vec<SocketAddr> {
+    if config.dns.servers.is_empty() { dns::system_servers() } else { config.dns.servers.clone() }
 }
 
 fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outside>) -> Result<Couriers> {
@@ -245,8 +320,6 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
         }
         None => Vec::new(),
     };
-    let servers =
-        if config.dns.servers.is_empty() { dns::system_servers() } else { config.dns.servers.clone() };
     let routes = config
         .outbound
         .routes
@@ -258,7 +331,7 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
         .collect::<Result<Vec<_>>>()?;
     let routed = routes.iter().map(|(domain, _)| domain.clone()).collect();
     let settings = Settings {
-        resolver: Arc::new(dns::Hickory::new(&servers)?),
+        resolver: Arc::new(dns::Hickory::new(&name_servers(config))?),
         tls: TlsClient::new(&extra, &instance.clock)?,
         helo: config.outbound.helo.clone().unwrap_or_else(|| config.server.hostname.clone()),
         port: config.outbound.port,
@@ -282,7 +355,7 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
 /// What SIGHUP reads again: certificates and the log's level.
 struct Reload {
     file: std::path::PathBuf,
-    tls: [ServerTls; 2],
+    keeper: Arc<Keeper>,
     log: Level,
 }
 
@@ -290,10 +363,8 @@ impl Reload {
     /// Anything that is wrong with the new files leaves the old state as it is.
     fn run(&self) -> Result<()> {
         let config = Config::load(&self.file)?;
-        let certificate = ServerCertificate::load(&config.tls.certificate, &config.tls.key)?;
-        self.log.set(&config.server.log)?;
-        self.tls.iter().try_for_each(|tls| tls.replace(&certificate))?;
-        Ok(())
+        self.keeper.reload(&config)?;
+        self.log.set(&config.server.log)
     }
 }
 

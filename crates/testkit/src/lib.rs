@@ -3,6 +3,7 @@
 //! - [`server`]: `sealpost quickstart` as its own process, killed and started again by its process id.
 //! - [`smtp`], [`imap`], [`pop3`], [`http`] over [`wire`]: clients that do little, and show each byte they got. Where a real
 //!   program can do it (curl, swaks, mbsync, Chromium), tests use [`program`] instead.
+//! - [`acme`]: an ACME server that issues certificates.
 //! - [`postfix`] and [`tap`]: the rest of the world, and whoever listens on the way.
 //! - [`database`]: an empty database of a test's own in a throw-away PostgreSQL.
 //! - [`postgres`]: every table and statement, held against a throw-away PostgreSQL.
@@ -14,6 +15,7 @@
 //! Everything here fails with words (`anyhow`): its only callers are tests and the two commands, and nobody handles
 //! one failure differently from another.
 
+pub mod acme;
 pub mod database;
 pub mod dice;
 pub mod ground;

@@ -97,7 +97,7 @@ impl Server {
             bail!("it still runs");
         }
         let (mut child, ready) = launch(&self.program, self.folder.path(), &[])?;
-        if ready.listeners != self.ready.listeners {
+        if self.ready.listeners.iter().any(|(name, addr)| ready.listeners.get(name) != Some(addr)) {
             child.kill()?;
             child.wait()?;
             bail!("the ports changed: {:?} was {:?}", ready.listeners, self.ready.listeners);

@@ -24,6 +24,7 @@ pub mod form;
 pub mod icons;
 pub mod mail;
 pub mod page;
+pub mod plain;
 pub mod portal;
 pub mod problem;
 pub mod routes;

@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sealpost_model::SharedClock;
 use tokio_rustls::TlsConnector;
 
-use super::{clock, provider};
+use super::{ServerCertificate, clock, provider};
 use crate::{Error, Result};
 
 /// How big a ClientHello may get.
@@ -76,6 +76,15 @@ impl TlsClient {
         Self::with_roots(roots, extra, clock)
     }
 
+    /// Offers these application protocols (RFC 7301), the preferred first.
+    #[must_use]
+    pub fn speaking(mut self, alpn: &[&[u8]]) -> Self {
+        for config in [&mut self.large, &mut self.small] {
+            Arc::make_mut(config).alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+        }
+        self
+    }
+
     /// Trusts `only` these.
     ///
     /// # Errors
@@ -111,6 +120,20 @@ impl TlsClient {
         };
         let (large, small) = (configure(large)?, configure(Arc::new(provider(Hello::Small)))?);
         Ok(Self { large, small, verifier })
+    }
+
+    /// Whether a server's certificate would be verified by a client that trusts what this one does, for the first of its
+    /// names.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn verify(&self, certificate: &ServerCertificate) -> std::result::Result<(), Unverified> {
+        let [leaf, above @ ..] = certificate.chain() else { return Err(Unverified::Invalid) };
+        let name = certificate.dns_names().first().map(|n| n.replace("*.", "www."));
+        let name = name.and_then(|n| ServerName::try_from(n).ok()).ok_or(Unverified::WrongName)?;
+        let now = self.large.time_provider.current_time().ok_or(Unverified::Invalid)?;
+        let checked = self.verifier.verify_server_cert(leaf, above, &name, &[], now);
+        checked.map(drop).map_err(|error| why(&error))
     }
 
     pub(crate) fn prepare(&self, names: &[&str], hello: Hello) -> Result<Prepared> {

@@ -1,6 +1,7 @@
 //! TLS on both sides: what is spoken, whom we are, whom we believe.
 
 mod ca;
+mod certificates;
 mod client;
 mod facts;
 mod server;
@@ -13,6 +14,7 @@ use rustls_pki_types::UnixTime;
 use sealpost_model::SharedClock;
 
 pub use ca::LocalCa;
+pub use certificates::{ACME_ALPN, Certificates};
 pub use client::{Hello, TlsClient, Unverified, Verdict, trust_from_pem};
 pub use server::{ServerCertificate, ServerTls};
 

@@ -1,23 +1,26 @@
-//! The server's side: certificate and key from files, and a configuration that can be replaced while it runs.
+//! The server's side: certificate and key from files, and what a listener offers.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealpost_model::{SharedClock, TlsVersion};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Hello, clock, provider};
+use super::{Certificates, Hello, provider};
 use crate::{Error, Result};
 
 /// A certificate chain with its private key.
 #[derive(Clone, Debug)]
-pub struct ServerCertificate(Arc<CertifiedKey>);
+pub struct ServerCertificate {
+    key: Arc<CertifiedKey>,
+    names: Arc<[String]>,
+}
 
 impl ServerCertificate {
     /// Loads PEM files: the chain, the server's certificate first, and the private key (PKCS#8, PKCS#1 or SEC1).
@@ -46,12 +49,23 @@ impl ServerCertificate {
         Self::new(chain, key).map_err(Error::Certificate)
     }
 
+    /// A certificate that was just made here for a purpose which others would call invalid: its critical extension is
+    /// known to ACME servers alone (RFC 8737 section 3).
+    pub(crate) fn for_challenge(chain: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Result<Self> {
+        let key = provider(Hello::Large).key_provider.load_private_key(key);
+        let key = key.map_err(|e| Error::Certificate(e.to_string()))?;
+        Ok(Self { key: Arc::new(CertifiedKey::new(vec![chain], key)), names: Arc::default() })
+    }
+
     fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> std::result::Result<Self, String> {
         match CertifiedKey::from_der(chain, key, &provider(Hello::Large)) {
-            Ok(certified) => Ok(Self(Arc::new(certified))),
+            Ok(certified) => {
+                let names = certified.cert.first().map(names).unwrap_or_default();
+                Ok(Self { key: Arc::new(certified), names: names.into() })
+            }
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err("this key does not belong to the certificate; the chain must begin with the server's own"
                     .into())
@@ -64,70 +78,90 @@ impl ServerCertificate {
 impl ServerCertificate {
     /// The server's own certificate, DER.
     pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.0.cert.first()
+        self.key.cert.first()
+    }
+
+    /// The chain, the server's own certificate first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
+    /// The DNS names that it is for, in lower case; `*.` in front stands for one label.
+    pub fn dns_names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(super) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.key)
     }
 }
 
-/// What a listener offers. Clones share it: [`ServerTls::replace`] changes all of them.
+/// What a listener offers.
 #[derive(Clone)]
 pub struct ServerTls {
-    config: Arc<RwLock<Arc<rustls::ServerConfig>>>,
-    settings: Arc<Settings>,
-}
-
-struct Settings {
-    minimum: TlsVersion,
-    alpn: Vec<Vec<u8>>,
-    clock: SharedClock,
+    config: Arc<rustls::ServerConfig>,
+    certificates: Certificates,
     patience: Duration,
 }
 
 impl ServerTls {
-    /// Offers `certificate` with TLS of `minimum` or later. `alpn` lists application protocols, the preferred first
-    /// (`h2`, `http/1.1`); mail protocols give none.
+    /// Offers `certificates`, which can be replaced while it runs, with TLS of `minimum` or later. `alpn` lists
+    /// application protocols, the preferred first (`h2`, `http/1.1`); mail protocols give none.
     ///
     /// Sessions are resumed by tickets whose keys live in memory and change every 6 hours, so that nothing is kept a
-    /// client; there is no early data, which could be replayed.
+    /// client; there is no early data, which could be replayed, and no renegotiation.
     ///
     /// # Errors
     /// [`Error::Certificate`].
     pub fn new(
-        certificate: &ServerCertificate,
+        certificates: impl Into<Certificates>,
         minimum: TlsVersion,
         alpn: &[&[u8]],
         clock: &SharedClock,
     ) -> Result<Self> {
-        let settings = Settings {
-            minimum,
-            alpn: alpn.iter().map(|p| p.to_vec()).collect(),
-            clock: Arc::clone(clock),
-            patience: HANDSHAKE_PATIENCE,
+        let certificates = certificates.into();
+        let bad = |e: rustls::Error| Error::Certificate(format!("TLS can't be set up: {e}"));
+        let both: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+        let versions = match minimum {
+            TlsVersion::V1_2 => both,
+            TlsVersion::V1_3 => &both[..1],
         };
-        let config = configure(certificate, &settings)?;
-        Ok(Self { config: Arc::new(RwLock::new(config)), settings: Arc::new(settings) })
+        let mut config =
+            rustls::ServerConfig::builder_with_details(Arc::new(provider(Hello::Large)), super::clock(clock))
+                .with_protocol_versions(versions)
+                .map_err(bad)?
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::new(certificates.clone()));
+        config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Ticketer::new().map_err(bad)?;
+        config.send_tls13_tickets = 1;
+        Ok(Self { config: Arc::new(config), certificates, patience: HANDSHAKE_PATIENCE })
     }
 
-    /// Offers another certificate from the next handshake on.
-    ///
-    /// # Errors
-    /// [`Error::Certificate`]; the old one stays then.
-    pub fn replace(&self, certificate: &ServerCertificate) -> Result<()> {
-        let config = configure(certificate, &self.settings)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        Ok(())
+    /// What it offers, to be replaced.
+    pub const fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
-    /// The rustls configuration that is offered now.
+    /// How long a handshake may take; 30 seconds unless told otherwise.
+    #[must_use]
+    pub const fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The rustls configuration.
     pub fn config(&self) -> Arc<rustls::ServerConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.config)
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.config().into()
     }
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.settings.patience
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
     }
 }
 
@@ -137,25 +171,10 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-fn configure(certificate: &ServerCertificate, settings: &Settings) -> Result<Arc<rustls::ServerConfig>> {
-    let bad = |e: rustls::Error| Error::Certificate(format!("TLS can't be set up: {e}"));
-    let both: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-    let versions = match settings.minimum {
-        TlsVersion::V1_2 => both,
-        TlsVersion::V1_3 => &both[..1],
-    };
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from((*certificate.0).clone()));
-    let mut config =
-        rustls::ServerConfig::builder_with_details(Arc::new(provider(Hello::Large)), clock(&settings.clock))
-            .with_protocol_versions(versions)
-            .map_err(bad)?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-    config.alpn_protocols.clone_from(&settings.alpn);
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = Ticketer::new().map_err(bad)?;
-    config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+/// The DNS names of a certificate; those that no host can have are left out.
+fn names(der: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(parsed) = webpki::EndEntityCert::try_from(der) else { return Vec::new() };
+    parsed.valid_dns_names().map(str::to_ascii_lowercase).collect()
 }
 
 fn parse_chain(pem: &[u8]) -> std::result::Result<Vec<CertificateDer<'static>>, String> {

@@ -13,6 +13,7 @@ mod content;
 mod dns;
 mod finding;
 mod listen;
+mod orders;
 mod outbound;
 mod passwords;
 mod permissions;
@@ -68,6 +69,7 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
 /// The areas that look into the opened data.
 async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -> Result<()> {
     anchor::check(scene, opened, found).await?;
+    orders::check(scene, opened, found).await?;
     content::check(scene, opened, found).await
 }
 

@@ -9,12 +9,15 @@ use super::{Findings, Scene};
 pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     let config = scene.config;
     let (data, ring) = (&config.server.data, &config.keys.ring);
-    for (area, path, is_folder) in [
+    let master = config.master_file().unwrap_or_default();
+    let pairs = crate::certificates::files::pairs(&config.tls).unwrap_or_default();
+    let mut places = vec![
         ("data", data.as_path(), true),
         ("ring", ring.as_path(), true),
-        ("master", &config.master_file().unwrap_or_default(), false),
-        ("tls", config.tls.key.as_path(), false),
-    ] {
+        ("master", master.as_path(), false),
+    ];
+    places.extend(pairs.iter().map(|pair| ("tls", pair.key.as_path(), false)));
+    for (area, path, is_folder) in places {
         let name = path.display();
         match path.metadata() {
             // Said with the certificate.

@@ -120,15 +120,18 @@ pub(super) fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Pla
     let text = configuration(&values)?;
     let config = Config::parse(&text, file).map_err(|e| Wrong::new("configuration", format!("{e:#}")))?;
     let mut notes = Vec::new();
-    if config.tls.certificate.exists() || config.tls.key.exists() {
-        ServerCertificate::load(&config.tls.certificate, &config.tls.key)
-            .map_err(|e| Wrong::new("certificate", format!("it can't be used: {e}")))?;
-    } else {
-        notes.push(format!(
-            "put the certificate for {hostname} at {} and its key at {} (chmod 600) before the first start",
-            config.tls.certificate.display(),
-            config.tls.key.display()
-        ));
+    let pairs = crate::certificates::files::pairs(&config.tls);
+    for pair in pairs.map_err(|e| Wrong::new("certificate", format!("{e:#}")))? {
+        if pair.certificate.exists() || pair.key.exists() {
+            ServerCertificate::load(&pair.certificate, &pair.key)
+                .map_err(|e| Wrong::new("certificate", format!("it can't be used: {e}")))?;
+        } else {
+            notes.push(format!(
+                "put the certificate for {hostname} at {} and its key at {} (chmod 600) before the first start",
+                pair.certificate.display(),
+                pair.key.display()
+            ));
+        }
     }
     let base = file.parent().unwrap_or(Path::new("."));
     let kit = base.join(answers.recovery.folder.unwrap_or_else(|| KIT.into()));
