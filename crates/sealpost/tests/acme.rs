@@ -96,7 +96,7 @@ fn certificates_are_ordered_over_port_80_and_kept() -> Result<()> {
 
     // A restart orders nothing again, and the proof covers what is kept.
     ensure!(server.stop()?.success());
-    let orders = |pebble: &Pebble| pebble.log().matches("issued certificate serial").count();
+    let orders = |pebble: &Pebble| pebble.log().matches("Issued certificate serial").count();
     let before = orders(&pebble);
     ensure!(before == 2, "{before}: {}", pebble.log());
     server.run(&["audit", "verify"], "")?.ok()?;
