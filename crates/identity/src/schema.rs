@@ -318,9 +318,9 @@ sql! {
     pub ALL_PLACES = "
         SELECT person, place, tenant, since, mac FROM known_place WHERE person > ?1 ORDER BY person LIMIT 1000";
     pub THROTTLE_CHARGE = "
-        INSERT INTO throttle (kind, subject, until, changed) VALUES (?1, ?2, ?3 + ?4, ?3)
+        INSERT INTO throttle (kind, subject, until, changed) VALUES (?1, ?2, CAST(?3 AS BIGINT) + CAST(?4 AS BIGINT), ?3)
         ON CONFLICT (kind, subject) DO UPDATE SET changed = ?3, until =
-            CASE WHEN throttle.until > ?3 THEN throttle.until + ?4 ELSE ?3 + ?4 END";
+            CASE WHEN throttle.until > ?3 THEN throttle.until + CAST(?4 AS BIGINT) ELSE CAST(?3 AS BIGINT) + CAST(?4 AS BIGINT) END";
     pub THROTTLES = "
         SELECT kind, subject, until FROM throttle WHERE changed >= ?1 AND until > ?2 ORDER BY changed LIMIT 100000";
     pub THROTTLE_FORGET = "DELETE FROM throttle WHERE until <= ?1";

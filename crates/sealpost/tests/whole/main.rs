@@ -17,6 +17,22 @@ fn nothing_is_lost_by_kills() -> Result<()> {
 }
 
 #[test]
+fn nothing_is_lost_by_kills_on_postgres() -> Result<()> {
+    let size = kill::Size { messages: 500, connections: 12, kills: 6 };
+    show(kill::run(Path::new(PROGRAM), &Ground::postgres()?, size, Dice::from_env()))
+}
+
+#[test]
+fn nothing_is_in_the_clear_on_postgres() -> Result<()> {
+    show(markers::run(Path::new(PROGRAM), &Ground::postgres()?, 2, Dice::from_env()))
+}
+
+#[test]
+fn nothing_changes_unseen_on_postgres() -> Result<()> {
+    show(flips::run(Path::new(PROGRAM), &Ground::postgres()?, 15, Dice::from_env()))
+}
+
+#[test]
 fn nothing_is_in_the_clear() -> Result<()> {
     show(markers::run(Path::new(PROGRAM), &Ground::embedded(), 2, Dice::from_env()))
 }
