@@ -207,6 +207,17 @@ verbs! {
     JournalDamaged = 121 "journal-damaged";
     /// The anchor knows more than the store, or something else.
     AnchorConflict = 122 "anchor-conflict";
+
+    /// A backup set was made (S70, S71).
+    Backup = 170 "backup";
+    /// A backup set came to its end: its key was destroyed, its files were deleted (S73).
+    BackupEnd = 171 "backup-end";
+    /// A backup set was brought back into a scratch folder and proved (S75).
+    BackupVerify = 172 "backup-verify";
+    /// A person's mail was brought back from a backup set (S74).
+    BackupItems = 173 "backup-items";
+    /// After a restore a person released what waited to leave, or dropped it.
+    QueueRelease = 174 "queue-release";
 }
 
 impl Verb {

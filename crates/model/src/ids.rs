@@ -18,7 +18,7 @@ macro_rules! for_each_id {
         $m! {
             TenantId, DomainId, AddressId, PersonId, CredentialId, AccountId, FolderId, EntryId, BlobId, JournalId,
             SubmissionId, LedgerId, QueueId, PickupId, RecipientId, SessionId, DeviceId, AuditId, LifeKeyId, DataKeyId, ActId,
-            GrantId, ConnectorId, BanId, TlsItemId
+            GrantId, ConnectorId, BanId, TlsItemId, BackupId
         }
     };
 }
@@ -104,4 +104,6 @@ ids! {
     BanId,
     /// Something that is remembered of ordered certificates.
     TlsItemId,
+    /// A backup set.
+    BackupId,
 }

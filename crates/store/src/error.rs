@@ -36,6 +36,17 @@ pub enum Error {
         /// The data folder.
         data: PathBuf,
     },
+    /// A restore or a move filled this data and did not come to its end.
+    #[error(
+        "this data is only half there: a restore or a move into it was cut short; run that command again, and it goes on"
+    )]
+    Unfinished,
+    /// There is data already where a restore or a move should put some.
+    #[error("{} holds data already, and nothing is ever written over data: choose an empty folder, or move this one away", data.display())]
+    NotEmpty {
+        /// The data folder.
+        data: PathBuf,
+    },
     /// The data was written by a newer version.
     #[error(
         "the data was written by a newer Sealpost (`{schema}` has format {found}, this version knows {known}): install that version or a later one"
@@ -114,6 +125,8 @@ impl Error {
             Self::Locked { .. }
             | Self::NotWritable { .. }
             | Self::Missing { .. }
+            | Self::Unfinished
+            | Self::NotEmpty { .. }
             | Self::Newer { .. }
             | Self::PacksNewer { .. }
             | Self::Database { .. }

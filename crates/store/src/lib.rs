@@ -25,6 +25,7 @@
 
 pub mod blob;
 mod connection;
+pub mod copy;
 mod error;
 mod feed;
 mod ids;

@@ -49,7 +49,7 @@ sql! {
     pub(crate) SHARE_BLOCK = "UPDATE id_block SET next = next + ?1 WHERE id = 1 RETURNING next";
 }
 
-const META: &str =
+pub(crate) const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, format INTEGER NOT NULL) STRICT, WITHOUT ROWID";
 
 /// Compares the formats in the database with those of this program, and changes nothing.
@@ -59,6 +59,9 @@ pub(crate) fn check(conn: &Connection, schemas: &[&Schema]) -> Result<Vec<i64>> 
 
 /// The format that each schema has in the database, 0 when it is not there.
 pub(crate) fn compare(found: &[(String, i64)], schemas: &[&Schema]) -> Result<Vec<i64>> {
+    if found.iter().any(|(name, _)| name == crate::copy::UNFINISHED) {
+        return Err(Error::Unfinished);
+    }
     schemas
         .iter()
         .map(|schema| {

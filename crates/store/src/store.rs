@@ -9,6 +9,7 @@ use sealpost_model::{Id, Secret, SharedClock};
 
 use crate::blob::{self, Blobs, pack};
 use crate::connection::{self, Database};
+use crate::copy::Source;
 use crate::feed::Feed;
 use crate::ids::Ids as OwnIds;
 use crate::lock::{Lock, make_folder};
@@ -109,6 +110,7 @@ struct Inner {
     data: PathBuf,
     clock: SharedClock,
     random: Random,
+    source: Source,
     /// `None` when opened for reading only.
     lanes: Option<Arc<Lanes>>,
     readers: Arc<Queue<ReadJob>>,
@@ -148,6 +150,7 @@ struct Parts {
     readers: Arc<Queue<ReadJob>>,
     ids: Ids,
     feed: Feed,
+    source: Source,
     cluster: Option<Arc<Cluster>>,
     known: Arc<Known>,
     threads: Threads,
@@ -242,6 +245,7 @@ impl Store {
                 readers,
                 ids,
                 feed,
+                source: Source::Sqlite(wal),
                 cluster: None,
                 known,
                 threads,
@@ -307,14 +311,39 @@ impl Store {
         let (ids, cluster) = (Ids::Shared(ids), Some(cluster));
         Self::assemble(
             options,
-            Parts { lock, lanes, readers, ids, feed, cluster, known, threads, packs, next_pack, tuning },
+            Parts {
+                lock,
+                lanes,
+                readers,
+                ids,
+                feed,
+                source: Source::Postgres(Box::new(place.clone())),
+                cluster,
+                known,
+                threads,
+                packs,
+                next_pack,
+                tuning,
+            },
         )
     }
 
     /// What both engines have: the packs, and who reads them.
     fn assemble(options: Options, parts: Parts) -> Result<Self> {
-        let Parts { lock, lanes, readers, ids, feed, cluster, known, mut threads, packs, next_pack, tuning } =
-            parts;
+        let Parts {
+            lock,
+            lanes,
+            readers,
+            ids,
+            feed,
+            source,
+            cluster,
+            known,
+            mut threads,
+            packs,
+            next_pack,
+            tuning,
+        } = parts;
         let ground = blob::threads::Ground { lock: &lock, folder: packs, tuning: &tuning };
         let (blobs, started) = blob::threads::start(&ground, &lanes, &options.clock, next_pack)?;
         threads.blobs = started;
@@ -324,6 +353,7 @@ impl Store {
             data,
             clock,
             random,
+            source,
             lanes: Some(lanes),
             readers,
             ids,
@@ -343,7 +373,7 @@ impl Store {
         let mut schemas = with_own(schemas);
         let readers: Arc<Queue<ReadJob>> = Arc::new(Queue::new());
         let mut threads = Threads::default();
-        match &options.engine {
+        let source = match &options.engine {
             Engine::Sqlite | Engine::File { .. } => {
                 let file = match &options.engine {
                     Engine::File { path } => path.clone(),
@@ -359,6 +389,7 @@ impl Store {
                 schema::prepare(&conn, &schemas)?;
                 drop(conn);
                 start_readers(&mut threads, &wal, &readers, &tuning, &lock)?;
+                Source::Sqlite(wal)
             }
             Engine::Postgres { url } => {
                 let place = Place::parse(url)?;
@@ -371,8 +402,9 @@ impl Store {
                     postgres::prepare(&session, &schemas)
                 })?;
                 start_postgres_readers(&mut threads, &place, &readers, &tuning, &lock)?;
+                Source::Postgres(Box::new(place))
             }
-        }
+        };
         let ground = blob::threads::Ground { lock: &lock, folder: packs(&options.data), tuning: &tuning };
         let (blobs, started) = blob::threads::look(&ground)?;
         threads.blobs = started;
@@ -382,6 +414,7 @@ impl Store {
             data,
             clock,
             random,
+            source,
             lanes: None,
             readers,
             ids: Ids::Own(Arc::new(OwnIds::new(i64::MAX / 2, tuning.block))),
@@ -510,6 +543,11 @@ impl Store {
     /// What ties this node to others; `None` on SQLite, which has none.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
         self.inner.cluster.as_deref()
+    }
+
+    /// Where rows lie.
+    pub(crate) fn source(&self) -> &Source {
+        &self.inner.source
     }
 
     /// Whether it was opened for reading only.
@@ -645,16 +683,16 @@ fn on_own_thread<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| scope.spawn(f).join().unwrap_or(Err(Error::Panicked)))
 }
 
-fn with_own<'s>(schemas: &[&'s Schema]) -> Vec<&'s Schema> {
+pub(crate) fn with_own<'s>(schemas: &[&'s Schema]) -> Vec<&'s Schema> {
     let own = crate::SCHEMAS.iter().copied();
     own.chain(schemas.iter().copied().filter(|s| crate::SCHEMAS.iter().all(|own| own.name != s.name)))
         .collect()
 }
 
 /// The database in the data folder.
-const FILE: &str = "store.db";
+pub(crate) const FILE: &str = "store.db";
 
-fn database(path: PathBuf, schemas: &[&Schema], tuning: Tuning) -> Database {
+pub(crate) fn database(path: PathBuf, schemas: &[&Schema], tuning: Tuning) -> Database {
     let statements = schemas.iter().map(|s| s.statements.len()).sum::<usize>() + 16;
     Database { path, tuning, statements }
 }

@@ -5,7 +5,7 @@
 //! a hard bound the writer shuts the gate for readers, waits for those inside, interrupts those that take too long,
 //! and restarts the log. The file keeps its length: overwriting is cheaper to sync than growing.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,6 +85,8 @@ pub(crate) struct Wal {
     pub(crate) slots: Vec<Slot>,
     /// Pages in the log after the last commit.
     pub(crate) pages: Arc<AtomicI64>,
+    /// Long views that are being read: the log must not wait for them.
+    pub(crate) snapshots: AtomicUsize,
     /// A checkpoint failed to write or sync: everything must close and open again.
     pub(crate) suspect: AtomicBool,
     background: Mutex<Option<Connection>>,
@@ -97,6 +99,7 @@ impl Wal {
             gate: Gate::new(),
             slots: (0..readers).map(|_| Slot::default()).collect(),
             pages: Arc::new(AtomicI64::new(0)),
+            snapshots: AtomicUsize::new(0),
             suspect: AtomicBool::new(false),
             background: Mutex::new(None),
         }
@@ -113,6 +116,10 @@ impl Wal {
 
     /// Begins the log anew, by the writer between two groups; says whether that went.
     pub(crate) fn restart(&self, writer: &Connection) -> Result<bool> {
+        if self.snapshots.load(Ordering::Acquire) > 0 {
+            // It can't go, and trying would keep writers waiting.
+            return Ok(false);
+        }
         let background = lock(&self.background);
         let empty = self.gate.shut(self.database.tuning.patience, || self.interrupt());
         let done = if empty { connection::checkpoint(writer, "RESTART") } else { Ok(None) };

@@ -20,6 +20,7 @@
 mod cells;
 mod cluster;
 mod connect;
+mod copy;
 mod errors;
 mod ids;
 mod readers;

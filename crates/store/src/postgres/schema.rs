@@ -44,18 +44,18 @@ sql! {
         FROM (SELECT 1) AS one LEFT JOIN feed f ON f.change >= ?1 AND f.node <> ?2";
     pub(crate) FORGET = "DELETE FROM feed
         WHERE made < CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - ?1";
-    HAS_META = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'";
+    pub(crate) HAS_META = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'";
 }
 
 static VERSION: Sql = Sql::new("version", "SELECT CAST(current_setting('server_version_num') AS BIGINT)");
 static ENCODING: Sql = Sql::new("encoding", "SELECT current_setting('server_encoding')");
-static FORMATS: Sql = Sql::new("meta", "SELECT name, format FROM meta");
+pub(crate) static FORMATS: Sql = Sql::new("meta", "SELECT name, format FROM meta");
 static SET_FORMAT: Sql = Sql::new(
     "meta",
     "INSERT INTO meta (name, format) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET format = excluded.format",
 );
 
-const META: &str =
+pub(crate) const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT COLLATE \"C\" PRIMARY KEY, format BIGINT NOT NULL)";
 
 /// One node migrates at a time; the number is ours alone.
@@ -63,7 +63,7 @@ const LOCK: &str = "SELECT pg_advisory_lock(7421, 1)";
 const UNLOCK: &str = "SELECT pg_advisory_unlock(7421, 1)";
 
 /// Whether this is a server that we can work with.
-fn usable(session: &Session) -> Result<()> {
+pub(crate) fn usable(session: &Session) -> Result<()> {
     let one =
         |sql: &Sql| session.query(sql, &[])?.into_iter().next().ok_or_else(|| Error::Bug(sql.name().into()));
     let version = Row::postgres(&one(&VERSION)?, &VERSION).int(0)?;

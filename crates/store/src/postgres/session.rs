@@ -32,12 +32,12 @@ pub(crate) enum Purpose {
 
 pub(crate) struct Session {
     // The client goes before the runtime that its connection lives in.
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     /// By where their text lies in the program: one place holds one text.
     statements: RefCell<HashMap<(usize, usize), Statement>>,
     wrote: Cell<bool>,
     posted: RefCell<VecDeque<Posted>>,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>;
@@ -175,7 +175,7 @@ impl Session {
         self.settle().err().unwrap_or_else(|| errors::of(error, name))
     }
 
-    fn push(
+    pub(super) fn push(
         &self,
         name: &'static str,
         answer: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
