@@ -213,11 +213,15 @@ impl Job<'_> {
             pieces.push(RowPiece { hash, rows, segment });
             Ok::<_, Error>(())
         };
+        let column = |name: &str| table.columns.iter().position(|c| c == name);
+        let facts = ["id", "state", "length"].map(|name| column(name).filter(|_| table.name == "pack"));
         let rows = snapshot.walk::<Error>(table, |row| {
-            if table.name == "pack"
-                && let [Value::Int(id), _, Value::Int(state), Value::Int(length), ..] = row
-            {
-                packs.push((*id, *state != 0, *length));
+            let number = |at: Option<usize>| match row.get(at?) {
+                Some(Value::Int(n)) => Some(*n),
+                _ => None,
+            };
+            if let [Some(id), Some(state), Some(length)] = facts.map(number) {
+                packs.extend((state <= CLOSED).then_some((id, state == CLOSED, length)));
             }
             match cutter.push(row) {
                 Some(piece) => keep(piece, &mut pieces, spooled),
@@ -348,5 +352,7 @@ fn remove(folder: &Path) -> Result<(), Error> {
 const INDEX: &str = "index";
 /// What of the packs is at the place already.
 const DONE: &str = "done";
+/// The state of a pack that is full; one that is written has less, one that dies or is gone has more.
+const CLOSED: i64 = 1;
 /// The read journal's folder, in the data folder and in the set.
 pub(crate) const JOURNAL: &str = "read-journal";
