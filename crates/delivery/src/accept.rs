@@ -99,6 +99,11 @@ impl Delivery {
         }
     }
 
+    /// Whether there is disk for new mail; without it senders are asked to come later, before they send.
+    pub fn has_room(&self) -> bool {
+        self.inner.store.reserve().room()
+    }
+
     /// Puts a refusal into the log, and answers what its sender is told: what failed when even that can't be done.
     pub(crate) async fn refused(&self, caller: &Caller, origin: Origin, refused: Refused) -> Refused {
         let draft = self.inner.audit.draft(origin.tenant(), &caller.actor, &caller.client, Verb::Accept);

@@ -114,6 +114,9 @@ impl Mailboxes {
     /// # Errors
     /// The store's.
     pub async fn has_room(&self, account: AccountId, size: u64) -> Result<bool, Error> {
+        if !self.inner.store.reserve().room() {
+            return Err(sealpost_store::Error::Full.into());
+        }
         let (used, quota) = self
             .inner
             .store

@@ -338,6 +338,8 @@ pub struct Limits {
     pub connections_per_minute: u32,
     /// Messages a minute from one address (IPv6: one /64) on port 25; 0 is no limit.
     pub mails_per_minute: u32,
+    /// Bytes of the data folder's disk that are kept back, so that a full one locks nobody out.
+    pub disk_reserve: u64,
 }
 
 impl Default for Limits {
@@ -348,6 +350,7 @@ impl Default for Limits {
             connections_per_peer: 256,
             connections_per_minute: 3_000,
             mails_per_minute: 1_000,
+            disk_reserve: 64 << 20,
         }
     }
 }
@@ -669,6 +672,9 @@ connections_per_peer = 256
 # itself has none.
 connections_per_minute = 3000
 mails_per_minute = 1000
+# Bytes of the data folder's disk that are kept back. When less than this is free beside it, new mail is asked to come
+# later; signing in, reading and deleting go on. 0 keeps none.
+disk_reserve = 67108864
 "#;
 
 #[cfg(test)]

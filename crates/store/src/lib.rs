@@ -37,6 +37,7 @@ mod lock;
 mod postgres;
 mod queue;
 mod readers;
+pub mod reserve;
 pub mod ring;
 mod row;
 mod schema;

@@ -16,6 +16,7 @@ use crate::lock::{Lock, make_folder};
 use crate::postgres::{self, Blocks, Cluster, Place, Poke, Purpose, Session, Worker};
 use crate::queue::{Queue, lock};
 use crate::readers::{self, ReadJob};
+use crate::reserve::Reserve;
 use crate::tuning::Tuning;
 use crate::wal::{self, Bell, Wal};
 use crate::writer::{Lanes, Writer};
@@ -49,6 +50,8 @@ pub struct Options {
     pub rehearse: bool,
     /// Where rows lie.
     pub engine: Engine,
+    /// Bytes of disk that are kept back in the data folder for when it is full; 0 for none.
+    pub reserve: u64,
 }
 
 /// Where rows lie.
@@ -79,6 +82,7 @@ impl Options {
             bodies: Bodies::default(),
             rehearse: false,
             engine: Engine::Sqlite,
+            reserve: 0,
         }
     }
 }
@@ -176,8 +180,9 @@ impl Store {
         Self::open_tuned(options, schemas, Tuning::default())
     }
 
-    pub(crate) fn open_tuned(options: Options, schemas: &[&Schema], tuning: Tuning) -> Result<Self> {
+    pub(crate) fn open_tuned(options: Options, schemas: &[&Schema], mut tuning: Tuning) -> Result<Self> {
         let lock = Arc::new(Lock::exclusive(&options.data)?);
+        tuning.reserve = Arc::new(Reserve::keep(&options.data, options.reserve));
         match options.engine.clone() {
             Engine::Sqlite => {
                 let file = options.data.join(FILE);
@@ -523,6 +528,11 @@ impl Store {
     /// Which crates' tables this process knows.
     pub(crate) fn known(&self) -> Arc<Known> {
         self.inner.known.clone()
+    }
+
+    /// What is kept back of the disk for when it is full.
+    pub fn reserve(&self) -> &Reserve {
+        &self.inner.blobs.reserve
     }
 
     /// The clock that the store was given.

@@ -27,6 +27,8 @@ pub(crate) struct Tuning {
     pub(crate) pack: u64,
     /// Sealed bytes that may lie in the blob's row.
     pub(crate) inline: usize,
+    /// What is kept back of the disk; shared by all that write.
+    pub(crate) reserve: std::sync::Arc<crate::reserve::Reserve>,
     /// The database's size, for a full disk in tests.
     pub(crate) max_pages: Option<u32>,
     /// Nodes may share a database though their packs lie in folders: they have none.
@@ -51,6 +53,7 @@ impl Default for Tuning {
             patience: Duration::from_secs(1),
             pack: 256 << 20,
             inline: 8 << 10,
+            reserve: std::sync::Arc::new(crate::reserve::Reserve::off()),
             max_pages: None,
             #[cfg(test)]
             shared_packs: false,

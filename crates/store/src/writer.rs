@@ -16,6 +16,7 @@ use crate::feed::{Feed, Topic};
 use crate::ids::Ids;
 use crate::job::{Job, Verdict};
 use crate::queue::lock;
+use crate::reserve::Reserve;
 use crate::schema;
 use crate::scope::Locks;
 use crate::tx::Link;
@@ -194,6 +195,8 @@ impl Writer {
                 }
                 self.feed.publish(&mut events);
             }
+            // With what the reserve held it may go.
+            Err(Failed::Undone { error: Error::Full, .. }) if self.reserve().release() => self.commit(group),
             Err(Failed::Undone { error, .. }) if group.len() > 1 => {
                 tracing::warn!(error = %error, closures = group.len(), "a group failed and runs again singly");
                 self.close_after(&error);
@@ -214,6 +217,10 @@ impl Writer {
                 answer_all(group, &Err(error));
             }
         }
+    }
+
+    fn reserve(&self) -> &Reserve {
+        &self.wal.database.tuning.reserve
     }
 
     /// Runs a group in one transaction.
@@ -309,6 +316,7 @@ impl Writer {
 
     /// Between two groups: has the log written back, and begins it anew when it is too long.
     fn care_for_log(&mut self) {
+        self.reserve().mend();
         if !self.bell.check(&self.wal) {
             return;
         }

@@ -74,12 +74,21 @@ const STOP: Duration = Duration::from_secs(30);
 impl Server {
     /// Starts a new instance in a folder of its own.
     pub fn start(program: impl AsRef<Path>) -> Result<Server> {
-        Server::start_on(program, &Ground::embedded())
+        Self::start_in(program, &env::temp_dir())
+    }
+
+    /// The same, below a folder: on a disk of its own.
+    pub fn start_in(program: impl AsRef<Path>, parent: &Path) -> Result<Server> {
+        Self::start_at(program, &Ground::embedded(), parent)
     }
 
     /// The same on a ground that must be there for as long as the server.
     pub fn start_on(program: impl AsRef<Path>, ground: &Ground) -> Result<Server> {
-        let folder = tempfile::Builder::new().prefix("sealpost-test-").tempdir()?;
+        Self::start_at(program, ground, &env::temp_dir())
+    }
+
+    fn start_at(program: impl AsRef<Path>, ground: &Ground, parent: &Path) -> Result<Server> {
+        let folder = tempfile::Builder::new().prefix("sealpost-test-").tempdir_in(parent)?;
         let program = program.as_ref().to_path_buf();
         let (child, ready) = launch(&program, folder.path(), ground.words())?;
         let trust = Trust::file(&ready.ca)?;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use sealpost_audit::{Filter, Outcome, Record, Verb};
 use sealpost_model::{Actor, Address, Domain, Id, Protocol, QueueId, Secret, TenantId};
 use sealpost_policy::{Roles, decide};
+use sealpost_store::reserve::Standing;
 use serde_json::{Value, json};
 
 use super::{Act, Peer, Reply, done, person, tenant, waits};
@@ -92,9 +93,29 @@ async fn status(instance: &Instance) -> Result<Reply> {
         queued += instance.delivery.queue(*tenant, None).await?.len();
     }
     let version = env!("CARGO_PKG_VERSION");
+    let disk = instance.store.reserve().facts();
+    let standing = match disk.standing {
+        Standing::Off => "off",
+        Standing::Kept => "kept",
+        Standing::Spent => "spent",
+    };
+    let mut text =
+        format!("Sealpost {version}: {} organisation(s), {queued} message(s) in the queue.\n", tenants.len());
+    if !disk.room {
+        let free = disk.free >> 20;
+        writeln!(
+            text,
+            "The disk is nearly full ({free} MiB free, reserve {standing}): new mail is asked to come later; free some space."
+        )?;
+    }
     Ok(done(
-        json!({"version": version, "organisations": tenants.len(), "queued": queued}),
-        format!("Sealpost {version}: {} organisation(s), {queued} message(s) in the queue.\n", tenants.len()),
+        json!({
+            "version": version,
+            "organisations": tenants.len(),
+            "queued": queued,
+            "disk": {"reserve": standing, "bytes": disk.size, "free": disk.free, "room": disk.room, "spent": disk.spent},
+        }),
+        text,
     ))
 }
 

@@ -16,6 +16,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The most bytes of a message.
     fn message_size(&self) -> u64;
 
+    /// Whether there is disk for new mail. It is asked before a message comes, so that a sender need not send in vain.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Checks a name and a password. It writes the log entry, whatever comes of it (S52).
     fn sign_in(
         &self,

@@ -6,6 +6,7 @@ use sealpost_message::headers::{Trace, received};
 use sealpost_net::Error;
 use tokio::time::Instant;
 
+use super::verbs::no_room;
 use super::{Arrived, Backend, Next, Sender, Session, silent};
 use crate::codec::{Enhanced, Reply, Unstuff};
 
@@ -22,6 +23,9 @@ impl<B: Backend> Session<'_, B> {
             self.envelope = Some(envelope);
             return Ok(Next::Go(Reply::new(554, Enhanced(5, 5, 1), "no recipient was accepted")));
         };
+        if !self.config.backend.has_room() {
+            return Ok(Next::Go(no_room()));
+        }
         let id = format!("{:016x}", u64::from_be_bytes(self.config.random.bytes()));
         let trace = self.trace(&id);
         let client = *self.stream.client();

@@ -5,6 +5,7 @@ use sealpost_identity::{Attempt, AuthError, Identity, Login};
 use sealpost_model::{Actor, Address, Client, Fault, Secret, TenantId};
 use sealpost_policy::Reason;
 
+use super::verbs::no_room;
 use super::{Arrived, Backend, Sender, SignIn};
 use crate::codec::{Code, Enhanced, Reply};
 
@@ -23,6 +24,10 @@ impl Backend for Services {
 
     fn message_size(&self) -> u64 {
         self.delivery.message_size()
+    }
+
+    fn has_room(&self) -> bool {
+        self.delivery.has_room()
     }
 
     async fn sign_in(
@@ -71,7 +76,7 @@ impl Backend for Services {
     }
 
     async fn write(&self, body: &mut Incoming, bytes: &[u8]) -> Result<(), Reply> {
-        body.write(bytes).await.map_err(|e| reply(&e))
+        body.write(bytes).await.map_err(|e| self.refused(&e))
     }
 
     async fn accept(&self, arrived: Arrived<'_, Self>) -> Result<String, Reply> {
@@ -92,9 +97,17 @@ impl Backend for Services {
                 if let Refused::Failed(error) = &refused {
                     tracing::error!(%error, "a message could not be taken");
                 }
-                Err(reply(&refused))
+                Err(self.refused(&refused))
             }
         }
+    }
+}
+
+impl Services {
+    /// The same, when the message was on its way: what failed for want of disk says so.
+    fn refused(&self, refused: &Refused) -> Reply {
+        let reply = reply(refused);
+        if reply.code == 451 && !self.delivery.has_room() { no_room() } else { reply }
     }
 }
 

@@ -88,6 +88,9 @@ impl<B: Backend> Session<'_, B> {
             let text = format!("too much mail from your network; go on in {} s", wait.as_secs() + 1);
             return Next::Go(Reply::new(450, Enhanced(4, 7, 1), &text));
         }
+        if !self.config.backend.has_room() {
+            return Next::Go(no_room());
+        }
         self.envelope = Some(Envelope { from, to: Vec::new(), tenant: None });
         Next::Go(Reply::new(250, Enhanced(2, 1, 0), "sender noted"))
     }
@@ -180,6 +183,11 @@ impl<B: Backend> Config<B> {
         }
         None
     }
+}
+
+/// The disk is nearly full (RFC 5321 section 4.2.3, RFC 3463 X.3.1).
+pub(super) fn no_room() -> Reply {
+    Reply::new(452, Enhanced(4, 3, 1), "there is no room for new mail at the moment; try again later")
 }
 
 pub(super) fn too_large(most: u64) -> Reply {

@@ -40,6 +40,7 @@ pub use status::{Packs, Status, status};
 pub use writer::{BlobWriter, Pending};
 
 use crate::queue::Queue;
+use crate::reserve::Reserve;
 use crate::{Error, ReadTx, Result, Tx, params};
 use packer::Work;
 
@@ -198,6 +199,7 @@ pub struct Blobs {
     /// The one thread of slow work.
     pub(crate) upkeep: Arc<Queue<Opening>>,
     pub(crate) inline: usize,
+    pub(crate) reserve: Arc<Reserve>,
 }
 
 impl Blobs {
@@ -208,6 +210,9 @@ impl Blobs {
 
     /// Makes a finished blob durable. Small ones are at once: their bytes go into the row.
     pub async fn put(&self, pending: Pending) -> Result<Durable<BlobRef>> {
+        if !self.reserve.spares() {
+            return Err(Error::Full);
+        }
         pending.settle(self.inline).await.map(Durable)
     }
 

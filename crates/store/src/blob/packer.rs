@@ -97,6 +97,10 @@ impl Packer {
         // Places of this batch that could not be written; the offsets will be used again.
         let mut unwritten = Vec::new();
         for work in batch.drain(..) {
+            if !self.tuning.reserve.spares() {
+                drop(work.to.send(Err(Error::Full)));
+                continue;
+            }
             match self.place(&work, &mut unwritten) {
                 Ok(answer) => {
                     let sync = work.end.is_some();

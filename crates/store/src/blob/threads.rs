@@ -76,8 +76,8 @@ pub(crate) fn look(ground: &Ground<'_>) -> Result<(Blobs, Threads)> {
     }
     serve("store-upkeep", &upkeep)?;
     let files = Arc::new(Files::new(ground.folder.clone()));
-    let inline = ground.tuning.inline;
-    Ok((Blobs { files, packer: None, copier: None, openers, upkeep, inline }, threads))
+    let (inline, reserve) = (ground.tuning.inline, ground.tuning.reserve.clone());
+    Ok((Blobs { files, packer: None, copier: None, openers, upkeep, inline, reserve }, threads))
 }
 
 impl Blobs {
