@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | soak | bench | fuzz`.
+//! The project's own commands: `cargo xtask test | soak | bench | fuzz | package`.
 //!
 //! `test` is all that judges a change, and CI is `test` and nothing else. The programs and modules that the
 //! tests need are listed in `tests/`, and installed when they are missing.
@@ -11,6 +11,8 @@ mod bench;
 mod fuzz;
 mod harness;
 mod licences;
+mod notices;
+mod package;
 mod packages;
 mod postgres;
 mod shell;
@@ -43,6 +45,8 @@ enum Command {
     Soak(soak::Args),
     /// Measures, each figure next to the machine's own limit
     Bench(bench::Args),
+    /// Packs the release build for Debian
+    Package(package::Args),
     /// Fuzzes one target, or each in turn
     Fuzz(fuzz::Args),
 }
@@ -66,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Postgres { words } => postgres::beside(&words),
         Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Package(args) => package::run_it(&args),
         Command::Fuzz(args) => fuzz::run(&args),
     }
 }

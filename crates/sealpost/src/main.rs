@@ -6,9 +6,12 @@ mod certificates;
 mod check;
 mod config;
 mod control;
+mod guard;
 mod init;
 mod instance;
 mod log;
+mod manual;
+mod notify;
 mod outside;
 mod people;
 mod proof;
@@ -76,11 +79,18 @@ enum Command {
         #[command(subcommand)]
         command: verify::ArchiveCommand,
     },
+    /// The man page, or what a shell completes.
+    #[command(hide = true)]
+    Manual {
+        /// Which.
+        kind: manual::Kind,
+    },
     #[command(flatten)]
     Control(control::client::Command),
 }
 
 fn main() -> ExitCode {
+    guard::raise();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -101,6 +111,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Check(args) => check::run(args).await,
         Command::Audit { command } => verify::audit(command).await,
         Command::Archive { command } => verify::archive(command).await,
+        Command::Manual { kind } => manual::run(kind).map(done),
         Command::Control(command) => control::client::run(command).await,
     }
 }

@@ -183,8 +183,11 @@ impl Bound {
         }
         serve_doors(&mut tasks, &config, &instance, &shelf, doors, &stop)?;
 
+        tasks.spawn(crate::notify::watch(instance.store.clone(), stop.clone()));
+        crate::notify::ready();
         signals.last(&reload).await;
         tracing::info!("stopping");
+        crate::notify::stopping();
         stopper.stop();
         while tasks.join_next().await.is_some() {}
         if let Err(error) = instance.audit.stopped().await {

@@ -162,7 +162,7 @@ fn wrong_answers_are_refused_in_words_and_leave_nothing() -> Result<()> {
             ANSWERS.to_owned() + "[recovery]\nshares = 5\nneeded = 1\n",
             ["line 18", "recovery.needed", "more than one"],
         ),
-        (ANSWERS.to_owned() + "[recovery]\nshares = 99\n", ["line 17", "recovery.shares", "1 to 16"]),
+        (ANSWERS.to_owned() + "[recovery]\nshares = 99\n", ["line 17", "recovery.shares", "2 to 16"]),
     ] {
         place.refuses(&answers, &words)?;
     }

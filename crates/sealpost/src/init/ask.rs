@@ -49,7 +49,12 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
          several people; fewer than you choose here tell nothing.\n",
     )?;
     let shares = number("How many parts", "3")?;
-    let needed = number("How many of them are enough", if shares < 3 { "1" } else { "2" })?;
+    let needed = loop {
+        match number("How many of them are enough", "2")? {
+            needed if needed <= shares => break needed,
+            _ => say("  no more than there are\n")?,
+        }
+    };
     Ok(Answers {
         organisation,
         hostname,
@@ -81,8 +86,8 @@ fn somebody(who: &str, domain: &Domain) -> Result<Somebody> {
 
 fn number(question: &str, usual: &str) -> Result<u8> {
     let right = |text: &str| match text.parse::<u8>() {
-        Ok(1..=16) => Ok(()),
-        _ => Err(Wrong::new("", format!("{text:?} is not a number from 1 to 16"))),
+        Ok(2..=16) => Ok(()),
+        _ => Err(Wrong::new("", format!("{text:?} is not a number from 2 to 16"))),
     };
     Ok(line(question, Some(usual), &right)?.parse()?)
 }

@@ -19,6 +19,7 @@ use sealpost_audit::Caller;
 use sealpost_crypto::Random;
 use sealpost_model::{Actor, Address, Client, Protocol};
 use sealpost_policy::{Role, Roles};
+use sealpost_store::keys::recovery::RecoveryKit;
 
 use crate::config::Config;
 use crate::instance::{Instance, Opened, Owner, make_folder, write_new};
@@ -147,6 +148,7 @@ async fn make(file: &Path, plan: &Plan, args: &Args, made: &mut Made) -> Result<
 }
 
 async fn people_and_kit(config: &Config, plan: &Plan, opened: Opened) -> Result<Shown> {
+    let kit = RecoveryKit::create(&opened.keys, plan.needed, plan.shares)?;
     let instance = Instance::start(config, opened).await?;
     let by = Caller { actor: Actor::System, client: Client::local(Protocol::Cli) };
     let tenant = instance.identity.create_tenant(&plan.organisation, &by).await.context("organisation")?;
@@ -171,6 +173,7 @@ async fn people_and_kit(config: &Config, plan: &Plan, opened: Opened) -> Result<
         };
         shown.people.push((person.address.clone(), link));
     }
+    shown.shares = kit.shares().iter().map(|share| share.text().to_string()).collect();
     // What was written so far goes into the log's tree, signed and anchored.
     instance.audit.run(std::future::ready(())).await;
     Ok(shown)

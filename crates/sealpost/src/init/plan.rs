@@ -84,10 +84,10 @@ pub(super) fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Pla
         ));
     }
     let (shares, needed) = (answers.recovery.shares, answers.recovery.needed);
-    if !(1..=16).contains(&shares) {
-        return Err(Wrong::new("recovery.shares", format!("{shares} parts can't be made; give 1 to 16")));
+    if !(2..=16).contains(&shares) {
+        return Err(Wrong::new("recovery.shares", format!("{shares} parts can't be made; give 2 to 16")));
     }
-    if needed == 0 || needed > shares || (needed == 1 && shares > 1) {
+    if needed < 2 || needed > shares {
         return Err(Wrong::new(
             "recovery.needed",
             format!(

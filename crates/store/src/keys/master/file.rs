@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use sealpost_crypto::{Key, Random, base32, sha256};
@@ -44,18 +44,21 @@ impl Master {
         Ok(Self::new(key))
     }
 
-    /// Reads the master key from its file.
+    /// Reads the master key from its file. A service manager hands it over as 0400, or as root's own 0440 with a list
+    /// of who else may read it (systemd's `LoadCredential`); nobody else's group may.
     ///
-    /// [`Error::MasterFile`] when the file is missing, unreadable, not of mode 0600, or is no master key.
+    /// [`Error::MasterFile`] when the file is missing, unreadable, open to others, or is no master key.
     pub fn load_file(path: &Path) -> Result<Self> {
         let mut text = Zeroizing::new(String::with_capacity(LONGEST as usize));
-        let read = |text: &mut String| -> std::io::Result<u32> {
+        let read = |text: &mut String| -> std::io::Result<(u32, bool)> {
             let file = File::open(path)?;
-            let mode = file.metadata()?.permissions().mode() & 0o7777;
+            let meta = file.metadata()?;
+            let mode = meta.permissions().mode() & 0o7777;
             file.take(LONGEST).read_to_string(text)?;
-            Ok(mode)
+            let handed = mode == 0o440 && meta.uid() == 0 && meta.gid() == 0;
+            Ok((mode, matches!(mode, 0o600 | 0o400) || handed))
         };
-        let mode = read(&mut text).map_err(|e| match e.kind() {
+        let (mode, closed) = read(&mut text).map_err(|e| match e.kind() {
             ErrorKind::NotFound => {
                 unusable(path, "there is no such file; give the right one in `[keys] master`")
             }
@@ -65,7 +68,7 @@ impl Master {
             ErrorKind::InvalidData => unusable(path, NO_KEY),
             _ => unusable(path, &format!("it can't be read ({e})")),
         })?;
-        if mode != 0o600 {
+        if !closed {
             return Err(unusable(
                 path,
                 &format!("it has mode {mode:04o} and must have 0600; run `chmod 600` on it"),
@@ -126,11 +129,14 @@ mod tests {
         assert!(said(&path).contains("no such file"));
         Master::create_file(&path, &Random::system()).unwrap();
         let right = fs::read_to_string(&path).unwrap();
-        for mode in [0o644, 0o640, 0o400, 0o700] {
+        for mode in [0o644, 0o640, 0o604, 0o700, 0o444] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(said(&path).contains("chmod 600"), "{}", said(&path));
         }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for mode in [0o400, 0o600] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            Master::load_file(&path).unwrap();
+        }
         let key = right.find(PREFIX).unwrap() + PREFIX.len();
         let mut wrong = vec![
             String::new(),
