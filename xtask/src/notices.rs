@@ -59,7 +59,10 @@ fn linked() -> Result<Vec<Value>> {
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
     let is_linked = |p: &&Value| {
         !p["source"].is_null()
-            && named.contains(&(p["name"].as_str().unwrap_or_default(), p["version"].as_str().unwrap_or_default()))
+            && named.contains(&(
+                p["name"].as_str().unwrap_or_default(),
+                p["version"].as_str().unwrap_or_default(),
+            ))
     };
     let mut all: Vec<Value> = packages.iter().filter(is_linked).cloned().collect();
     all.sort_by_key(|p| format!("{} {}", p["name"], p["version"]));

@@ -198,15 +198,13 @@ fn depends(program: &Path) -> Result<String> {
     let mut packages = BTreeSet::new();
     for line in headers.lines() {
         let mut words = line.split_whitespace();
-        match (words.next(), words.next()) {
-            (Some("NEEDED"), Some(library)) => drop(packages.insert(match library {
-                "libc.so.6" | "libm.so.6" | "libpthread.so.0" | "libdl.so.2" | "librt.so.1" => "libc6",
-                "libgcc_s.so.1" => "libgcc-s1",
-                name if name.starts_with("ld-linux") => "libc6",
-                other => bail!("the program needs {other}: name its Debian package in xtask/src/package.rs"),
-            })),
-            _ => {}
-        }
+        let (Some("NEEDED"), Some(library)) = (words.next(), words.next()) else { continue };
+        packages.insert(match library {
+            "libc.so.6" | "libm.so.6" | "libpthread.so.0" | "libdl.so.2" | "librt.so.1" => "libc6",
+            "libgcc_s.so.1" => "libgcc-s1",
+            name if name.starts_with("ld-linux") => "libc6",
+            other => bail!("the program needs {other}: name its Debian package in xtask/src/package.rs"),
+        });
     }
     let symbol = newest(&headers).context("the program asks for no version of the C library")?;
     let all = packages.into_iter().map(|package| match package {
@@ -232,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_newest_c_library_counts_by_number() {
-        let headers = "  NEEDED libc.so.6\n 0x0 0x00 09 GLIBC_2.9\n 0x1 0x00 05 GLIBC_2.34\n 0x2 GLIBC_2.2.5\n";
+        let headers =
+            "  NEEDED libc.so.6\n 0x0 0x00 09 GLIBC_2.9\n 0x1 0x00 05 GLIBC_2.34\n 0x2 GLIBC_2.2.5\n";
         assert_eq!(newest(headers).as_deref(), Some("2.34"));
         assert_eq!(newest("nothing"), None);
     }

@@ -404,6 +404,13 @@ impl Signals {
 
 /// `sealpost serve`.
 pub async fn run(config: &Config) -> Result<()> {
+    // Files that root makes there could not be opened by their owner again.
+    if crate::instance::Owner::of(&config.server.data).is_some() {
+        anyhow::bail!(
+            "{} belongs to another user than root, who serves it: run `systemctl start sealpost`, or this command as that user",
+            config.server.data.display()
+        );
+    }
     let log = crate::log::start(&config.server.log)?;
     let demonstration = config.file.with_file_name(crate::quickstart::SAMPLE).exists();
     if demonstration {
