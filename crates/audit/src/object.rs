@@ -35,10 +35,11 @@ pub enum ObjectKind {
     /// The version of the row that is named right before: an older row that was put back is noticed.
     Version = 25,
     Backup = 26,
+    TlsItem = 27,
 }
 
 impl ObjectKind {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Other,
         Self::Tenant,
         Self::Domain,
@@ -66,6 +67,7 @@ impl ObjectKind {
         Self::Ban,
         Self::Version,
         Self::Backup,
+        Self::TlsItem,
     ];
 
     /// Its word in reports.
@@ -98,6 +100,7 @@ impl ObjectKind {
             Self::Ban => "ban",
             Self::Version => "version",
             Self::Backup => "backup-set",
+            Self::TlsItem => "tls-item",
         }
     }
 }
@@ -147,6 +150,7 @@ from_ids! {
     ConnectorId => Connector,
     BanId => Ban,
     BackupId => Backup,
+    TlsItemId => TlsItem,
 }
 
 impl Object {
@@ -233,7 +237,8 @@ mod tests {
         use sealpost_model::{
             AccountId, ActId, AddressId, AuditId, BackupId, BanId, BlobId, ConnectorId, CredentialId,
             DataKeyId, DeviceId, DomainId, EntryId, FolderId, GrantId, JournalId, LedgerId, LifeKeyId,
-            PersonId, PickupId, QueueId, RecipientId, SessionId, SubmissionId, TenantId, for_each_id,
+            PersonId, PickupId, QueueId, RecipientId, SessionId, SubmissionId, TenantId, TlsItemId,
+            for_each_id,
         };
         assert_eq!(Object::from(BlobId::from_raw(7)), Object { kind: ObjectKind::Blob, id: 7 });
         macro_rules! known {
