@@ -94,8 +94,22 @@ impl Delivery {
     pub async fn accept(&self, submission: Submission) -> Result<Accepted, Refused> {
         let (origin, caller) = (submission.origin, submission.caller);
         match self.take(submission).await {
-            Ok(accepted) => Ok(accepted),
-            Err(refused) => Err(self.refused(&caller, origin, refused).await),
+            Ok(accepted) => {
+                self.inner.meters.accepted.one();
+                Ok(accepted)
+            }
+            Err(refused) => {
+                let refused = self.refused(&caller, origin, refused).await;
+                let temporary = matches!(
+                    refused.fault(),
+                    sealpost_model::Fault::Temporary
+                        | sealpost_model::Fault::Corrupt
+                        | sealpost_model::Fault::Bug
+                );
+                let meters = &self.inner.meters;
+                (if temporary { &meters.deferred } else { &meters.refused }).one();
+                Err(refused)
+            }
         }
     }
 

@@ -71,6 +71,18 @@ struct Inner {
     clock: SharedClock,
     random: Random,
     options: Options,
+    meters: Meters,
+}
+
+/// What became of messages that came in by any way.
+#[derive(Default, Debug)]
+pub struct Meters {
+    /// Taken and kept.
+    pub accepted: sealpost_model::Counter,
+    /// Refused for good.
+    pub refused: sealpost_model::Counter,
+    /// Not taken for now: their sender tries again.
+    pub deferred: sealpost_model::Counter,
 }
 
 /// What an administrator sets.
@@ -133,6 +145,7 @@ impl Delivery {
                 clock,
                 random,
                 options,
+                meters: Meters::default(),
             }),
         }
     }

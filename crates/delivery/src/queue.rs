@@ -120,6 +120,23 @@ impl Settled {
 }
 
 impl Delivery {
+    /// What became of messages that came in.
+    pub fn meters(&self) -> &crate::Meters {
+        &self.inner.meters
+    }
+
+    /// How many rows wait to leave, and when the message of the oldest came in.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn queue_facts(&self) -> Result<(u64, Option<Time>), Error> {
+        let read = |tx: &sealpost_store::ReadTx| {
+            tx.row(&schema::QUEUE_FACTS, &[], |r| Ok((r.int(0)?, r.opt_int(1)?)))
+        };
+        let (count, oldest) = self.inner.store.read(read).await?.unwrap_or_default();
+        Ok((u64::try_from(count).unwrap_or(0), oldest.map(Time::from_millis)))
+    }
+
     /// Claims what is due. The commit of this is what makes an attempt *maybe sent* when the process dies.
     pub(crate) async fn claim(&self) -> Result<Vec<Claimed>, Error> {
         let now = self.inner.clock.now();

@@ -146,6 +146,7 @@ sql! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, ?10, ?11)";
     pub DUE = "SELECT id, tenant, submission, ledger, kind, method, pickup, floor, reason, attempt, mac
         FROM queue WHERE state = 0 AND due <= ?1 ORDER BY due LIMIT ?2";
+    pub QUEUE_FACTS = "SELECT COUNT(*), MIN(s.accepted) FROM queue q JOIN submission s ON s.id = q.submission";
     pub NEXT_DUE = "SELECT MIN(due) FROM queue WHERE state = 0";
     pub CLAIM = "UPDATE queue SET state = 1, attempt = attempt + 1 WHERE id = ?1 AND state = 0";
     pub DONE = "DELETE FROM queue WHERE id = ?1";

@@ -87,6 +87,8 @@ pub struct Listen {
     pub https: Vec<SocketAddr>,
     /// Port 80: answers to an ACME server, and the way to https.
     pub http: Vec<SocketAddr>,
+    /// Numbers for Prometheus, in the clear and without a sign-in.
+    pub metrics: Vec<SocketAddr>,
     /// Networks of proxies that begin each connection with a PROXY header, and may say XCLIENT.
     pub proxy_from: Vec<Network>,
     /// Networks of SMTP proxies that say XCLIENT and send no PROXY header.
@@ -95,7 +97,7 @@ pub struct Listen {
 
 impl Listen {
     /// Each protocol's word with its addresses, in the order of quickstart's ports.
-    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 8] {
+    pub fn all(&self) -> [(&'static str, &[SocketAddr]); 9] {
         [
             ("smtp", &self.smtp),
             ("submission", &self.submission),
@@ -105,6 +107,7 @@ impl Listen {
             ("pop3s", &self.pop3s),
             ("https", &self.https),
             ("http", &self.http),
+            ("metrics", &self.metrics),
         ]
     }
 }
@@ -580,6 +583,9 @@ pop3s = ["[::]:995"]
 https = ["[::]:443"]
 # Port 80 answers ACME servers and sends browsers to https; nothing else is there.
 http = ["[::]:80"]
+# Numbers for Prometheus at /metrics. They say nothing of anybody, but are in the clear and without a sign-in: keep them
+# on this machine or in a network of your own.
+#metrics = ["127.0.0.1:9090"]
 # IMAP with STARTTLS, off by default.
 #imap = ["[::]:143"]
 # Proxies in front of this server, as addresses or networks. Each of their connections must begin with a PROXY header

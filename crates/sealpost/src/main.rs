@@ -11,6 +11,7 @@ mod init;
 mod instance;
 mod log;
 mod manual;
+mod metrics;
 mod notify;
 mod outside;
 mod people;
@@ -64,6 +65,9 @@ enum Command {
         /// Prints the commented configuration and ends.
         #[arg(long)]
         print_default_config: bool,
+        /// Prints what `[listen] metrics` has, as a table, and ends.
+        #[arg(long)]
+        print_metrics: bool,
     },
     /// Makes a server out of nothing: asks, makes keys and store, and says what to do next.
     Init(init::Args),
@@ -106,6 +110,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Quickstart(args) => quickstart::run(args).await.map(done),
         Command::Serve { print_default_config: true, .. } => print(config::DEFAULT).map(done),
+        Command::Serve { print_metrics: true, .. } => print(&metrics::describe()).map(done),
         Command::Serve { which, .. } => serve::run(&which.load()?).await.map(done),
         Command::Init(args) => init::run(args).await.map(done),
         Command::Check(args) => check::run(args).await,

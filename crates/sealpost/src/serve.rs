@@ -23,6 +23,7 @@ use crate::certificates::shelf::Shelf;
 use crate::config::{Acme, Config};
 use crate::instance::Instance;
 use crate::log::Level;
+use crate::metrics::{self, Doors, Sources};
 use crate::{control, outside};
 
 /// How long sessions have to finish when the server stops.
@@ -39,6 +40,7 @@ pub struct Bound {
     config: Config,
     instance: Instance,
     doors: Vec<(Door, Listener)>,
+    gates: Doors,
     outside: Option<(outside::Outside, tokio::net::TcpListener)>,
     control: tokio::net::UnixListener,
     reload: Reload,
@@ -56,6 +58,7 @@ enum Door {
     Pop3,
     Web,
     Plain,
+    Metrics,
 }
 
 /// Binds every listener of the configuration. `outside` is quickstart's.
@@ -69,7 +72,7 @@ pub async fn bind(
     let minimum = if config.tls.minimum == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
     let tls = |alpn: &[&[u8]]| ServerTls::new(keeper.offered.clone(), minimum, alpn, &instance.clock);
     let (mail_tls, web_tls) = (tls(&[])?, tls(WEB_ALPN)?);
-    let (mut doors, mut addresses) = (Vec::new(), BTreeMap::new());
+    let (mut doors, mut gates, mut addresses) = (Vec::new(), Doors::new(), BTreeMap::new());
     let proxies = Arc::new(Proxies {
         header: config.listen.proxy_from.clone(),
         xclient: config.listen.xclient_from.clone(),
@@ -94,10 +97,14 @@ pub async fn bind(
                 "imaps" => (Door::Imap, Protocol::Imap, Security::Implicit(mail_tls.clone())),
                 "pop3s" => (Door::Pop3, Protocol::Pop3, Security::Implicit(mail_tls.clone())),
                 "http" => (Door::Plain, Protocol::Web, Security::Plain),
+                "metrics" => (Door::Metrics, Protocol::System, Security::Plain),
                 _ => (Door::Web, Protocol::Web, Security::Implicit(web_tls.clone())),
             };
             let listener = Listener::bind(*addr, protocol, security, gate.clone()).await?;
-            let listener = listener.behind(Arc::clone(&proxies));
+            // Whoever reads numbers does so without a proxy.
+            let listener =
+                if door == Door::Metrics { listener } else { listener.behind(Arc::clone(&proxies)) };
+            gates.insert(word, gate.clone());
             addresses.entry(word).or_insert(listener.addr());
             doors.push((door, listener));
         }
@@ -114,13 +121,23 @@ pub async fn bind(
     };
     let control = control::bind(&config)?;
     let reload = Reload { file: config.file.clone(), keeper, log };
-    Ok(Bound { config, instance, doors, outside, control, reload, signals: Signals::new()?, addresses })
+    Ok(Bound {
+        config,
+        instance,
+        doors,
+        gates,
+        outside,
+        control,
+        reload,
+        signals: Signals::new()?,
+        addresses,
+    })
 }
 
 impl Bound {
     /// Serves until SIGINT or SIGTERM, then stops in order.
     pub async fn run(self) -> Result<()> {
-        let Self { config, instance, doors, outside, control, reload, signals, .. } = self;
+        let Self { config, instance, doors, gates, outside, control, reload, signals, .. } = self;
         let (stopper, stop) = Stopper::new(GRACE);
         let mut tasks = JoinSet::new();
         let couriers = couriers(&config, &instance, outside.as_ref().map(|(o, _)| o.clone()))?;
@@ -181,7 +198,15 @@ impl Bound {
             let orders = orders(&config, &instance, acme, &reload.keeper, &shelf)?;
             tasks.spawn(Arc::new(orders).run(instance.store.clone(), stop.clone()));
         }
-        serve_doors(&mut tasks, &config, &instance, &shelf, doors, &stop)?;
+        let sources = Arc::new(Sources {
+            instance: instance.clone(),
+            config: config.clone(),
+            keeper: Arc::clone(&reload.keeper),
+            shelf,
+            doors: gates,
+            started: instance.clock.now(),
+        });
+        serve_doors(&mut tasks, &sources, doors, &stop)?;
 
         tasks.spawn(crate::notify::watch(instance.store.clone(), stop.clone()));
         crate::notify::ready();
@@ -204,12 +229,11 @@ impl Bound {
 
 fn serve_doors(
     tasks: &mut JoinSet<()>,
-    config: &Config,
-    instance: &Instance,
-    shelf: &Shelf,
+    sources: &Arc<Sources>,
     doors: Vec<(Door, Listener)>,
     stop: &Stop,
 ) -> Result<()> {
+    let Sources { config, instance, shelf, .. } = &**sources;
     let mails = Rate::per_minute(config.limits.mails_per_minute);
     let smtp = |kind| {
         let mut door = sealpost_smtp::Config::new(
@@ -250,6 +274,7 @@ fn serve_doors(
             Door::Submission => tasks.spawn(sealpost_smtp::serve(listener, Arc::clone(&submission), stop)),
             Door::Imap => tasks.spawn(sealpost_imap::serve(listener, Arc::clone(&imap), stop)),
             Door::Pop3 => tasks.spawn(sealpost_pop3::serve(listener, Arc::clone(&pop3), stop)),
+            Door::Metrics => tasks.spawn(metrics::serve(listener, Arc::clone(sources), stop)),
             Door::Plain => tasks.spawn(sealpost_web::plain::serve(
                 listener,
                 config.hosts()?,

@@ -26,6 +26,21 @@ fn the_configuration_page_is_fresh() -> Result<()> {
 }
 
 #[test]
+fn the_metrics_page_is_fresh() -> Result<()> {
+    let table = says(&["serve", "--print-metrics"])?;
+    fresh(
+        "docs/metrics.md",
+        &format!(
+            "# Metrics\n\n{GENERATED}\n\n\
+             With `[listen] metrics = [\"127.0.0.1:9090\"]` the server answers Prometheus at `http://127.0.0.1:9090/metrics`. \
+             Numbers alone are there: no address, name or id. There is no sign-in and no TLS, so keep the port on the \
+             machine or in a network of your own. `https://HOST/healthz` says `ok` to everybody and nothing else.\n\n\
+             {table}"
+        ),
+    )
+}
+
+#[test]
 fn the_command_page_is_fresh() -> Result<()> {
     let mut page = format!(
         "# Commands\n\n{GENERATED}\n\n\

@@ -63,7 +63,7 @@ pub use row::Row;
 pub use schema::Schema;
 pub use scope::Scope;
 pub use sql::{Param, Sql, Value};
-pub use store::{Bodies, Engine, Options, Store};
+pub use store::{Bodies, Engine, Meters, Options, Store};
 pub use tx::{ReadTx, Tx};
 
 /// The tables of this crate; [`Store::open`] adds them by itself.

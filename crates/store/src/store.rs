@@ -124,6 +124,16 @@ struct Inner {
     blobs: Blobs,
     known: Arc<Known>,
     threads: Mutex<Threads>,
+    meters: Arc<Meters>,
+}
+
+/// How often something was made safe, and how long it took.
+#[derive(Default, Debug)]
+pub struct Meters {
+    /// Commits of the database.
+    pub commits: sealpost_model::Timing,
+    /// Syncs of packs.
+    pub syncs: sealpost_model::Timing,
 }
 
 /// Which crates' tables this process knows.
@@ -367,6 +377,7 @@ impl Store {
             blobs,
             known,
             threads,
+            meters: tuning.meters,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -428,6 +439,7 @@ impl Store {
             blobs,
             known,
             threads: Mutex::new(threads),
+            meters: tuning.meters,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -513,6 +525,11 @@ impl Store {
                 }
             }),
         })
+    }
+
+    /// How often something was made safe, and how long it took.
+    pub fn meters(&self) -> &Meters {
+        &self.inner.meters
     }
 
     /// Who wants to hear of changes.

@@ -31,6 +31,8 @@ pub(crate) struct Tuning {
     pub(crate) reserve: std::sync::Arc<crate::reserve::Reserve>,
     /// The database's size, for a full disk in tests.
     pub(crate) max_pages: Option<u32>,
+    /// Where commits and syncs are counted.
+    pub(crate) meters: std::sync::Arc<crate::Meters>,
     /// Nodes may share a database though their packs lie in folders: they have none.
     #[cfg(test)]
     pub(crate) shared_packs: bool,
@@ -55,6 +57,7 @@ impl Default for Tuning {
             inline: 8 << 10,
             reserve: std::sync::Arc::new(crate::reserve::Reserve::off()),
             max_pages: None,
+            meters: std::sync::Arc::default(),
             #[cfg(test)]
             shared_packs: false,
             #[cfg(test)]

@@ -267,7 +267,9 @@ impl Writer {
         let Some(tx) = &mut self.tx else {
             return Err(Failed::Unknown(Error::Closed));
         };
+        let began = Instant::now();
         let committed = tx.word("COMMIT");
+        self.wal.database.tuning.meters.commits.took(began.elapsed());
         #[cfg(test)]
         let committed = committed.and_then(|()| self.wal.database.tuning.faults.commit());
         match committed {

@@ -235,7 +235,9 @@ impl Packer {
         if pack.synced == pack.end {
             return Ok(());
         }
+        let began = std::time::Instant::now();
         let synced = pack.file.sync_data();
+        self.tuning.meters.syncs.took(began.elapsed());
         #[cfg(test)]
         let synced = synced.and_then(|()| self.tuning.faults.sync().map_err(std::io::Error::other));
         if let Err(e) = synced {

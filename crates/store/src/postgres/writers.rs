@@ -139,8 +139,10 @@ impl Worker {
             events.iter().for_each(|topic| topic.print(&mut topics));
             session.post(&schema::TELL, params![self.cluster.node(), topics]).map_err(undone)?;
         }
+        let began = std::time::Instant::now();
         session.post_word("COMMIT");
         let committed = session.settle();
+        self.tuning.meters.commits.took(began.elapsed());
         #[cfg(test)]
         let committed = committed.and_then(|()| self.tuning.faults.commit());
         match committed {
