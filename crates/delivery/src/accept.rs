@@ -5,7 +5,7 @@ use sealpost_audit::{Caller, Verb};
 use sealpost_crypto::Aad;
 use sealpost_identity::Target;
 use sealpost_model::{
-    AccountId, Address, AddressId, Flags, Id, LedgerId, ReversePath, SubmissionId, TenantId,
+    AccountId, Address, AddressId, DeviceId, Flags, Id, LedgerId, ReversePath, SubmissionId, TenantId,
 };
 use sealpost_policy::{DomainPolicy, Grade, Method, Plan, Reason, RecipientFacts, decide};
 use sealpost_store::keys::{Root, TenantKeys};
@@ -238,10 +238,17 @@ impl Delivery {
         if arrived.hops > sealpost_message::headers::MAX_HOPS {
             return Err(Reason::MailLoop.into());
         }
-        let Origin::Submission { person, .. } = origin else { return Ok(()) };
+        if matches!(origin, Origin::Inbound { .. } | Origin::Portal { .. } | Origin::System { .. }) {
+            return Ok(());
+        }
         if arrived.from_fields != 1 || arrived.facts.from.is_empty() {
             return Err(Reason::FromFieldInvalid.into());
         }
+        let person = match origin {
+            Origin::Submission { person, .. } => person,
+            Origin::Device { device, .. } => return self.check_device(device, from, arrived).await,
+            _ => return Ok(()),
+        };
         // S51: both the envelope's sender and each author belong to the person who signed in, or were granted to them.
         // Who writes on behalf of somebody says so in the Sender field.
         let named = !arrived.senders.is_empty();
@@ -265,10 +272,28 @@ impl Delivery {
         }
     }
 
+    /// A machine writes as its one address, and not more often than it may.
+    async fn check_device(
+        &self,
+        device: DeviceId,
+        from: &ReversePath,
+        arrived: &Arrived,
+    ) -> Result<(), Refused> {
+        let authors = arrived.facts.from.iter().map(|author| Address::parse(author));
+        let authors: Vec<Address> =
+            authors.collect::<Result<_, _>>().map_err(|_| Reason::FromFieldInvalid)?;
+        let all: Vec<&Address> = authors.iter().chain(&arrived.senders).chain(from.address()).collect();
+        match self.inner.identity.device_may_send(device, &all).await {
+            Ok(()) => Ok(()),
+            Err(sealpost_identity::Error::Denied(denied)) => Err(denied.reason.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The mailbox of whoever sends from here.
     async fn sender_account(&self, origin: Origin, from: &ReversePath) -> Result<Option<AccountId>, Refused> {
         match (origin, from.address()) {
-            (Origin::Submission { .. } | Origin::System { .. }, Some(from)) => {
+            (Origin::Submission { .. } | Origin::Device { .. } | Origin::System { .. }, Some(from)) => {
                 match self.resolve(Some(origin.tenant()), from).await {
                     Ok(Rcpt::Here { tenant, account }) if tenant == origin.tenant() => Ok(Some(account)),
                     Err(refused @ Refused::Failed(_)) => Err(refused),
@@ -331,7 +356,7 @@ impl Delivery {
         }
         let (inside, person) = match way.origin {
             Origin::Submission { person, .. } => (true, Some(person)),
-            Origin::System { .. } => (true, None),
+            Origin::Device { .. } | Origin::System { .. } => (true, None),
             Origin::Inbound { .. } | Origin::Portal { .. } => (false, None),
         };
         let tenant = way.origin.tenant();

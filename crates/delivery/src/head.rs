@@ -60,7 +60,7 @@ pub(crate) struct Head {
 /// # Errors
 /// [`Reason::TagInvalid`]: the sender relies on what they asked for.
 pub(crate) fn read(header: &[u8], origin: Origin, id: &str, date: &str) -> Result<Head, Reason> {
-    let own = matches!(origin, Origin::Submission { .. });
+    let own = matches!(origin, Origin::Submission { .. } | Origin::Device { .. });
     let mut head = Head {
         facts: Facts::default(),
         edits: Vec::new(),

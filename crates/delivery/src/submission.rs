@@ -1,7 +1,7 @@
 //! What every message becomes, whichever door it comes through.
 
 use sealpost_audit::Caller;
-use sealpost_model::{Address, JournalId, PersonId, ReversePath, SubmissionId, TenantId};
+use sealpost_model::{Address, DeviceId, JournalId, PersonId, ReversePath, SubmissionId, TenantId};
 
 use crate::Incoming;
 
@@ -19,6 +19,13 @@ pub enum Origin {
         tenant: TenantId,
         /// Who signed in.
         person: PersonId,
+    },
+    /// From a machine of ours: a scanner, an EHR system.
+    Device {
+        /// Its organisation.
+        tenant: TenantId,
+        /// Which.
+        device: DeviceId,
     },
     /// From a recipient who read a message in the portal and answers it.
     Portal {
@@ -38,6 +45,7 @@ impl Origin {
         match self {
             Self::Inbound { tenant }
             | Self::Submission { tenant, .. }
+            | Self::Device { tenant, .. }
             | Self::Portal { tenant }
             | Self::System { tenant } => tenant,
         }

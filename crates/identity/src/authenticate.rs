@@ -435,7 +435,7 @@ fn clip(login: &str) -> String {
     login.chars().take(200).collect()
 }
 
-fn trouble(error: &Error) -> AuthError {
+pub(crate) fn trouble(error: &Error) -> AuthError {
     tracing::error!(%error, "a login could not be checked");
     AuthError::Temporary
 }

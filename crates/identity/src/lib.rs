@@ -15,6 +15,9 @@
 //! submission, never for the web. [`Identity::authenticate`] does the same work for a name that nobody has, and says
 //! the same. Every try is an audit entry (S52).
 //!
+//! **Machines** (`device`) that send mail, and servers that are trusted (`connector`), are actors of their own, and never
+//! somebody's login (S36).
+//!
 //! **Throttling** (S50) stands before the hash. Failures count for a network (/24, /64), for a login there and for a login
 //! anywhere, over all protocols and nodes; a network that goes on is banned. Where a person has signed in before they
 //! have a budget of their own, so that nothing that strangers do locks them out; app passwords are never counted.
@@ -35,7 +38,9 @@ mod authenticate;
 mod ban;
 mod cache;
 mod change;
+mod connector;
 mod credential;
+mod device;
 mod directory;
 mod domain;
 mod error;
@@ -66,7 +71,9 @@ pub use app_password::AppPassword;
 pub use authenticate::{Attempt, AuthError, Login, Method};
 pub use ban::BanSummary;
 pub(crate) use change::Change;
+pub use connector::{ConnectorProof, ConnectorSummary, Shown};
 pub use credential::Reset;
+pub use device::{DeviceLogin, DeviceSummary, NewDevice};
 pub use domain::{DomainFacts, DomainKind};
 pub use error::Error;
 pub use grant::{GrantSummary, Granted, SendAs};

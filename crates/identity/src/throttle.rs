@@ -77,6 +77,8 @@ pub(crate) enum Kind {
     Strikes = 5,
     /// A login's failures from anywhere, on the way to an alert.
     Alert = 6,
+    /// What a machine has sent.
+    Sent = 7,
 }
 
 /// A counter's name in memory and in the table: a keyed hash, so that neither holds addresses.
@@ -208,6 +210,17 @@ impl Throttle {
         }
         let failures = state.level(&strikes, now).as_millis() / strike.as_millis().max(1);
         Consequence { ban, alert, tarpit: tarpit(failures, l.tarpit) }
+    }
+
+    /// Counts a message of a machine that may send `rate` an hour; whether it may be sent.
+    pub(crate) fn spend(&self, device: [u8; 16], rate: u32, now: Time) -> bool {
+        let (key, step) = (key(Kind::Sent, device), HOUR / rate.max(1));
+        let mut state = self.lock();
+        if !state.wait(&key, rate, step, now).is_zero() {
+            return false;
+        }
+        state.charge(key, step, now);
+        true
     }
 
     /// Shuts a network out.

@@ -12,7 +12,8 @@ use crate::domain::DomainRow;
 use crate::person::Whole;
 use crate::service::{aad, open};
 use crate::{
-    Error, app_password, ban, grant, outbox, pending, person, place, schema, session, setup, tenant,
+    Error, app_password, ban, connector, device, grant, outbox, pending, person, place, schema, session,
+    setup, tenant,
 };
 
 /// A row that is not what was written.
@@ -111,6 +112,12 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
         if let Err(error) = row.open(keys.instance()) {
             look.found.push(Damage { table: "ban", id: row.id.raw(), why: error.to_string() });
         }
+    }
+    for row in look.rows("device", &schema::ALL_DEVICES, device::DeviceRow::read)? {
+        look.check("device", row.tenant, row.id.raw(), |keys| row.open(keys).map(drop)).await;
+    }
+    for row in look.rows("connector", &schema::ALL_CONNECTORS, connector::ConnectorRow::read)? {
+        look.check("connector", row.tenant, row.id.raw(), |keys| row.open(keys).map(drop)).await;
     }
     for row in look.rows("outbox", &schema::ALL_OUTBOX, outbox::OutboxRow::read)? {
         look.check("outbox", row.tenant, row.id, |keys| row.open(keys).map(drop)).await;

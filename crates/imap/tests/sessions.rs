@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_imap::{Services, session};
-use sealpost_model::Protocol;
+use sealpost_model::{Actor, Address, Protocol};
 use sealpost_net::{Stop, Stopper};
+use sealpost_policy::Rights;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use world::{World, speak};
 
@@ -24,7 +25,12 @@ fn services(world: &World) -> Arc<Services> {
 /// Speaks one file; a connection whose name begins with `p` is plain.
 async fn dialog(name: &str) -> World {
     let world = World::new().await;
-    let services = services(&world);
+    dialog_in(&world, name).await;
+    world
+}
+
+async fn dialog_in(world: &World, name: &str) {
+    let services = services(world);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions").join(name);
     speak(&path, async |name| {
         let (stream, wire) = world.connect(Protocol::Imap, !name.starts_with('p'));
@@ -32,7 +38,6 @@ async fn dialog(name: &str) -> World {
         wire
     })
     .await;
-    world
 }
 
 macro_rules! dialogs {
@@ -58,6 +63,36 @@ async fn every_read_of_content_is_in_the_log() {
     // ENVELOPE of two, and SUBJECT
     assert_eq!(count("read-summary"), 2, "{verbs:?}");
     assert_eq!(count("logout"), 1, "{verbs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_delegates_of_a_shared_mailbox_are_named_each_and_its_end_is_told() {
+    let world = World::new().await;
+    let (alice, carol) = (world.add("alice@clinic.test").await, world.add("carol@clinic.test").await);
+    let front = world.shared("front@clinic.test").await;
+    world.grant("front@clinic.test", "carol@clinic.test", Rights::WRITE).await;
+    world.grant("front@clinic.test", "bob@clinic.test", Rights::READ).await;
+    world.grant("alice@clinic.test", "bob@clinic.test", Rights::READ).await;
+    dialog_in(&world, "delegates.txt").await;
+    let reads = world.records("read-message").await;
+    let mut who: Vec<_> = reads.iter().map(|r| (r.actor, r.owner)).collect();
+    who.dedup();
+    let named = |person| (Some(Actor::Person { tenant: world.tenant, person }), Some(front));
+    assert_eq!(who, [named(carol), named(world.bob)], "actor and owner of each read, oldest first");
+    assert!(reads.iter().all(|r| r.actor != Some(Actor::Person { tenant: world.tenant, person: alice })));
+
+    // A grant that is taken away ends what is open of it, while it idles.
+    let (stream, mut wire) = world.connect(Protocol::Imap, true);
+    tokio::spawn(session(stream, services(&world), Stop::never()));
+    let login = format!("a1 LOGIN bob@clinic.test \"{}\"\r\n", world::PASSWORD);
+    say(&mut wire, &login).await;
+    say(&mut wire, "a2 EXAMINE \"Shared/front@clinic.test/INBOX\"\r\na3 IDLE\r\n").await;
+    while world::hear(&mut wire).await != "+ You will be told" {}
+    let [mailbox, person] =
+        ["front@clinic.test", "bob@clinic.test"].map(|a| Address::parse(a).expect("an address"));
+    let by = sealpost_audit::Caller::SYSTEM;
+    world.identity.remove_grant(world.tenant, &mailbox, &person, &by).await.expect("removes");
+    assert_eq!(world::hear(&mut wire).await, "* BYE Your access was ended; sign in again");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a folder looks like, and what changed since.
 
-use sealpost_model::{EntryId, Flags, FolderId, Time};
+use sealpost_model::{Actor, EntryId, Flags, FolderId, Time};
 use sealpost_store::{Row, params};
 
 use crate::change::CHUNK;
@@ -52,6 +52,17 @@ const PAGE: i64 = 1_000;
 const CHANGES: i64 = CHUNK as i64 + 1;
 
 impl Mailboxes {
+    /// Whether somebody else looks into a person's mailbox. Receipts, which hold codes, are the owner's alone (S27); a
+    /// mailbox that is nobody's own has none to keep them from.
+    async fn delegated(&self, caller: &Caller) -> Result<bool, Error> {
+        let owner = self.facts(caller.access.target()).await?.owner;
+        let actor = match caller.access.actor() {
+            Actor::Person { person, .. } => Some(person),
+            _ => None,
+        };
+        Ok(owner.is_some() && owner != actor)
+    }
+
     /// The folder with all its entries. Nothing sealed is opened but the folder's name.
     ///
     /// # Errors
@@ -69,6 +80,9 @@ impl Mailboxes {
             let full = page.len() == PAGE as usize;
             entries.extend(page);
             if !full {
+                if self.delegated(caller).await? {
+                    entries.retain(|e| !e.flags.contains(Flags::RECEIPT));
+                }
                 // Pages are read one after the other: what came in or changed meanwhile is told by `changes`
                 // from the folder's MODSEQ on, which was read first.
                 return Ok(View { folder: state, entries });
@@ -114,6 +128,9 @@ impl Mailboxes {
             changes.vanished.extend(vanished.into_iter().filter(|(_, m)| *m <= upto).map(|(uid, _)| uid));
             changes.modseq = upto;
             if upto == modseq {
+                if self.delegated(caller).await? {
+                    changes.changed.retain(|e| !e.flags.contains(Flags::RECEIPT));
+                }
                 changes.vanished.sort_unstable();
                 return Ok(changes);
             }

@@ -63,6 +63,8 @@ pub enum Verb {
     Id(Vec<(String, Option<String>)>),
     /// NAMESPACE (RFC 2342)
     Namespace,
+    /// MYRIGHTS (RFC 4314)
+    MyRights(String),
     /// LIST (RFC 5258, 5819, 6154)
     List(List),
     /// LSUB

@@ -127,6 +127,7 @@ fn verb(c: &mut Cursor) -> Parsed<Verb> {
     Ok(match word.as_str() {
         "ENABLE" => enable(c)?,
         "NAMESPACE" => Verb::Namespace,
+        "MYRIGHTS" => Verb::MyRights(c.after_space(folder)?),
         "LIST" => list::list(c)?,
         "LSUB" => list::lsub(c)?,
         "STATUS" => list::status(c)?,

@@ -67,6 +67,7 @@ fn verb(text: &mut String, verb: &Verb) {
             folder(text, name);
             text.push_str(if *condstore { " (CONDSTORE)" } else { "" });
         }
+        Verb::MyRights(name) => one_folder(text, "MYRIGHTS", name),
         Verb::Create(name) => one_folder(text, "CREATE", name),
         Verb::Delete(name) => one_folder(text, "DELETE", name),
         Verb::Subscribe(name) => one_folder(text, "SUBSCRIBE", name),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use sealpost_identity::{Identity, Login};
+use sealpost_model::AccountId;
 use sealpost_net::{Stop, Stream};
+use sealpost_policy::Right;
 use sealpost_store::Watch;
 use tokio::time::Instant;
 
@@ -34,6 +36,8 @@ struct Guard {
     watch: Watch,
     identity: Identity,
     login: Login,
+    /// The mailbox that is open by a grant, and how far.
+    grant: Option<(AccountId, Right)>,
     /// Something ended, and it was not yet looked whether it was this.
     due: bool,
 }
@@ -48,7 +52,15 @@ impl Guard {
             }
             match self.identity.still_valid(&self.login).await {
                 Ok(false) => return,
-                Ok(true) => {}
+                Ok(true) => {
+                    if let Some((account, right)) = self.grant {
+                        match self.identity.rights_on(self.login.person, account).await {
+                            Ok(rights) if rights.right() >= Some(right) => {}
+                            Ok(_) => return,
+                            Err(error) => tracing::warn!(%error, "can't check a grant"),
+                        }
+                    }
+                }
                 // It can't be said now, and the log below says why.
                 Err(error) => tracing::warn!(%error, "can't check a login"),
             }
@@ -66,8 +78,15 @@ impl Link {
     /// From now on somebody is signed in.
     pub fn signed_in(&mut self, identity: &Identity, login: &Login) {
         let (watch, identity, login) = (identity.watch_sessions(), identity.clone(), login.clone());
-        self.guard = Some(Guard { watch, identity, login, due: false });
+        self.guard = Some(Guard { watch, identity, login, grant: None, due: false });
         self.framer.limit(Limits::AFTER_LOGIN);
+    }
+
+    /// From now on this mailbox is open by a grant, or the person's own is.
+    pub fn opened(&mut self, grant: Option<(AccountId, Right)>) {
+        if let Some(guard) = &mut self.guard {
+            guard.grant = grant;
+        }
     }
 
     /// The next thing that the client wants. What was answered so far is sent before waiting, and only then: the

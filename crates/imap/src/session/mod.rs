@@ -3,6 +3,7 @@
 mod flags;
 mod link;
 mod news;
+mod place;
 mod reply;
 mod selected;
 mod verbs;
@@ -49,6 +50,9 @@ pub(crate) struct Session {
 /// Whoever signed in.
 struct Person {
     login: Login,
+    /// In their own mailbox.
+    own: Caller,
+    /// In the mailbox of the folder that is open, or was last.
     caller: Caller,
     watch: Watch,
     selected: Option<Selected>,
@@ -154,6 +158,9 @@ impl Session {
             Verb::Fetch { uid: false, .. } | Verb::Store { uid: false, .. } | Verb::Search { uid: false, .. }
         );
         let upgrade = matches!(verb, Verb::StartTls);
+        if let Some(person) = &self.person {
+            place::still_open(&self.services.identity, person).await?;
+        }
         let reply = verbs::obey(self, &tag, verb).await;
         let begun = upgrade && reply.is_ok();
         self.answer(Some(&tag), reply, !by_number).await?;

@@ -10,6 +10,7 @@ use crate::codec::Writer;
 /// Writes what is new: changed flags, EXPUNGE where it may be said, EXISTS.
 pub(super) async fn tell(s: &mut Session, may_expunge: bool) -> Result<(), End> {
     let Some(person) = &mut s.person else { return Ok(()) };
+    super::place::still_open(&s.services.identity, person).await?;
     let Some(selected) = &mut person.selected else { return Ok(()) };
     let mut more = false;
     if person.watch.is_due() || person.stale {

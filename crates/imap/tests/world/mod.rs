@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sealpost_audit::{Audit, Caller, Filter};
+use sealpost_audit::{Audit, Caller, Filter, Record};
 use sealpost_crypto::{Key, Random};
 use sealpost_identity::{Identity, NewPerson, insert_person};
 use sealpost_mailbox::{Mailboxes, insert_account};
@@ -12,7 +12,7 @@ use sealpost_model::{
     TlsFacts, TlsVersion,
 };
 use sealpost_net::{Hello, LocalCa, ServerTls, Stream, TlsClient, Verdict, trust_from_pem};
-use sealpost_policy::{Role, Roles};
+use sealpost_policy::{Rights, Role, Roles};
 use sealpost_store::keys::{Keys, Master};
 use sealpost_store::ring::Ring;
 use sealpost_store::{Scope, Store};
@@ -28,6 +28,7 @@ pub struct World {
     pub audit: Audit,
     pub identity: Identity,
     pub mailboxes: Mailboxes,
+    pub store: Store,
     pub tenant: TenantId,
     pub bob: PersonId,
 }
@@ -91,7 +92,51 @@ impl World {
             .await
             .expect("writes the person");
         identity.changed();
-        Self { _folder: folder, clock, audit, identity, mailboxes, tenant, bob }
+        Self { _folder: folder, clock, audit, identity, mailboxes, store, tenant, bob }
+    }
+
+    /// One more person, with a mailbox of 10 MB.
+    pub async fn add(&self, at: &str) -> PersonId {
+        let (by, account): (_, AccountId) = (Caller::SYSTEM, self.store.id());
+        let new = NewPerson {
+            tenant: self.tenant,
+            address: Address::parse(at).expect("an address"),
+            name: "Somebody Else".into(),
+            password: Secret::new(PASSWORD.to_owned()),
+            roles: Roles::NONE.with(Role::User),
+            account: Some(account),
+        };
+        let row = self.identity.prepare_person(new, &by).await.expect("a person");
+        let person = row.person();
+        self.mailbox(account, Some(person)).await;
+        let write = move |tx: &mut sealpost_store::Tx| insert_person(tx, &row);
+        self.store.write(Scope::account(account), write).await.expect("writes the person");
+        self.identity.changed();
+        person
+    }
+
+    /// A mailbox that is nobody's own.
+    pub async fn shared(&self, at: &str) -> AccountId {
+        let account: AccountId = self.store.id();
+        self.mailbox(account, None).await;
+        let address = Address::parse(at).expect("an address");
+        self.identity.add_shared(self.tenant, &address, account, &Caller::SYSTEM).await.expect("an address");
+        account
+    }
+
+    async fn mailbox(&self, account: AccountId, owner: Option<PersonId>) {
+        let mailbox =
+            self.mailboxes.new_account(account, self.tenant, owner, 10 << 20).await.expect("a mailbox");
+        let write = move |tx: &mut sealpost_store::Tx| insert_account(tx, &mailbox);
+        self.store.write(Scope::account(account), write).await.expect("writes the mailbox");
+    }
+
+    /// Lets somebody into a mailbox.
+    pub async fn grant(&self, mailbox: &str, person: &str, rights: Rights) {
+        let [mailbox, person] = [mailbox, person].map(|a| Address::parse(a).expect("an address"));
+        let made =
+            self.identity.add_grant(self.tenant, &mailbox, &person, rights, None, &Caller::SYSTEM).await;
+        assert!(made.expect("grants").waits().is_none());
     }
 
     /// A connection that seems to be encrypted, or not; the server's end and the client's.
@@ -132,6 +177,15 @@ impl World {
     /// An administrator ends bob's access.
     pub async fn disable_bob(&self) {
         self.identity.disable(self.bob, &Caller::SYSTEM).await.expect("disables bob");
+    }
+
+    /// The entries of one verb in the tenant's log, newest last.
+    pub async fn records(&self, verb: &str) -> Vec<Record> {
+        self.audit.run(async {}).await;
+        let roles = Roles::NONE.with(Role::Auditor);
+        let filter = Filter { verb: sealpost_audit::Verb::parse(verb), limit: 1_000, ..Filter::default() };
+        let page = self.audit.list(&Caller::SYSTEM, roles, self.tenant, &filter).await.expect("lists");
+        page.records.into_iter().rev().collect()
     }
 
     /// The verbs in the tenant's log, newest last.

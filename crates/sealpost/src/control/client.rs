@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use sealpost_policy::Role;
 
-use super::{Act, Reply, Request, SignIn, address, ban, grant, group, pending, role, rules, session};
+use super::{
+    Act, Reply, Request, SignIn, address, ban, connector, device, grant, group, pending, role, rules, session,
+};
 use crate::Which;
 
 /// Commands over the control socket.
@@ -55,6 +57,10 @@ pub enum Command {
     Policy(Words<rules::Act>),
     /// Networks that may not sign in for a while.
     Ban(Words<ban::Act>),
+    /// Servers that are trusted to hand over mail.
+    Connector(Words<connector::Act>),
+    /// Scanners and other machines that send mail.
+    Device(Words<device::Act>),
     /// What happened, oldest of the newest first.
     Log {
         #[command(flatten)]
@@ -272,6 +278,8 @@ impl Command {
             Self::Act(word) => &word.how,
             Self::Policy(word) => &word.how,
             Self::Ban(word) => &word.how,
+            Self::Connector(word) => &word.how,
+            Self::Device(word) => &word.how,
             Self::User { command } => match command {
                 User::List { how }
                 | User::Add { how, .. }
@@ -285,7 +293,7 @@ impl Command {
         }
     }
 
-    fn act(self, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Act> {
+    pub(super) fn act(self, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Act> {
         Ok(match self {
             Self::Status { .. } => Act::Status,
             Self::Address(word) => Act::Address(word.act),
@@ -296,6 +304,8 @@ impl Command {
             Self::Act(word) => Act::Pending(word.act),
             Self::Policy(word) => Act::Rules(word.act),
             Self::Ban(word) => Act::Ban(word.act),
+            Self::Connector(word) => Act::Connector(word.act),
+            Self::Device(word) => Act::Device(word.act),
             Self::Log { limit, verb, detail, server, .. } => Act::LogList { limit, detail, verb, server },
             Self::User { command } => match command {
                 User::List { .. } => Act::UserList,

@@ -12,6 +12,8 @@ mod address;
 mod answer;
 mod ban;
 pub mod client;
+mod connector;
+mod device;
 mod grant;
 mod group;
 mod pending;
@@ -109,6 +111,10 @@ pub enum Act {
     Rules(rules::Act),
     /// Networks that are shut out.
     Ban(ban::Act),
+    /// Servers that are trusted to hand over mail.
+    Connector(connector::Act),
+    /// Scanners and other machines that send mail.
+    Device(device::Act),
 }
 
 impl Act {
@@ -137,6 +143,8 @@ impl Act {
             Self::Pending(act) => act.command(),
             Self::Rules(act) => act.command(),
             Self::Ban(act) => act.command(),
+            Self::Connector(act) => act.command(),
+            Self::Device(act) => act.command(),
         }
     }
 }

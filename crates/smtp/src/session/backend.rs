@@ -29,6 +29,13 @@ pub trait Backend: Send + Sync + 'static {
         password: Secret<String>,
     ) -> impl Future<Output = Result<Self::Login, SignIn>> + Send;
 
+    /// Whoever is known by their network alone, over TLS: a machine that can't sign in. Asked before the first message on
+    /// the submission ports.
+    fn by_network(&self, client: &Client) -> impl Future<Output = Option<Self::Login>> + Send {
+        let _ = client;
+        std::future::ready(None)
+    }
+
     /// Whether a login is good still: asked before each message of a session (S48).
     fn still_valid(&self, login: &Self::Login) -> impl Future<Output = bool> + Send;
 

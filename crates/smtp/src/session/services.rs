@@ -1,7 +1,7 @@
 //! The server's own backend: `identity` says who somebody is, `delivery` what becomes of mail.
 
 use sealpost_delivery::{Arrival, Delivery, Incoming, Kind, Origin, Refused, Submission};
-use sealpost_identity::{Attempt, AuthError, Identity, Login};
+use sealpost_identity::{Attempt, AuthError, DeviceLogin, Identity, Login};
 use sealpost_model::{Actor, Address, Client, Fault, Secret, TenantId};
 use sealpost_policy::Reason;
 
@@ -18,8 +18,33 @@ pub struct Services {
     pub delivery: Delivery,
 }
 
+/// Who signed in to send.
+#[derive(Debug)]
+pub enum SignedIn {
+    /// Somebody.
+    Person(Login),
+    /// A machine.
+    Device(DeviceLogin),
+}
+
+impl SignedIn {
+    const fn tenant(&self) -> TenantId {
+        match self {
+            Self::Person(login) => login.tenant,
+            Self::Device(login) => login.tenant,
+        }
+    }
+
+    const fn actor(&self) -> Actor {
+        match self {
+            Self::Person(login) => login.actor,
+            Self::Device(login) => login.actor(),
+        }
+    }
+}
+
 impl Backend for Services {
-    type Login = Login;
+    type Login = SignedIn;
     type Body = Incoming;
 
     fn message_size(&self) -> u64 {
@@ -35,9 +60,14 @@ impl Backend for Services {
         client: &Client,
         name: String,
         password: Secret<String>,
-    ) -> Result<Login, SignIn> {
-        let attempt = Attempt { login: name, password, client };
-        self.identity.authenticate(attempt).await.map_err(|error| match error {
+    ) -> Result<SignedIn, SignIn> {
+        let login = if Identity::is_device(&name) {
+            self.identity.authenticate_device(&name, &password, client).await.map(SignedIn::Device)
+        } else {
+            let attempt = Attempt { login: name, password, client };
+            self.identity.authenticate(attempt).await.map(SignedIn::Person)
+        };
+        login.map_err(|error| match error {
             AuthError::Wrong => SignIn::Wrong,
             AuthError::Throttled { retry } => SignIn::Throttled(retry),
             AuthError::AppPasswordNeeded => SignIn::AppPassword,
@@ -46,21 +76,37 @@ impl Backend for Services {
         })
     }
 
-    async fn still_valid(&self, login: &Login) -> bool {
-        self.identity.still_valid(login).await.unwrap_or_else(|error| {
+    async fn by_network(&self, client: &Client) -> Option<SignedIn> {
+        match self.identity.device_by_network(client).await {
+            Ok(found) => found.map(SignedIn::Device),
+            Err(error) => {
+                tracing::error!(%error, "it can't be said whether a device is known by its network");
+                None
+            }
+        }
+    }
+
+    async fn still_valid(&self, login: &SignedIn) -> bool {
+        let valid = match login {
+            SignedIn::Person(login) => self.identity.still_valid(login).await,
+            SignedIn::Device(login) => self.identity.device_valid(login).await,
+        };
+        valid.unwrap_or_else(|error| {
             tracing::error!(%error, "a login can't be checked");
             false
         })
     }
 
-    async fn sign_out(&self, client: &Client, login: Login, why: &'static str) {
+    async fn sign_out(&self, client: &Client, login: SignedIn, why: &'static str) {
+        // A machine has no session: each of its messages is in the log.
+        let SignedIn::Person(login) = login else { return };
         if let Err(error) = self.identity.logout(&login, client, why).await {
             tracing::error!(%error, "the end of a session can't be logged");
         }
     }
 
-    async fn recipient(&self, sender: Sender<'_, Login>, to: &Address) -> Result<TenantId, Reply> {
-        let signed_in = sender.login.map(|l| l.tenant);
+    async fn recipient(&self, sender: Sender<'_, SignedIn>, to: &Address) -> Result<TenantId, Reply> {
+        let signed_in = sender.login.map(SignedIn::tenant);
         let rcpt = self.delivery.check_recipient(signed_in, to).await.map_err(|e| reply(&e))?;
         // A person's organisation answers for what they send, whoever gets it.
         signed_in.or_else(|| rcpt.tenant()).ok_or_else(|| reply(&Reason::RelayDenied.into()))
@@ -70,7 +116,7 @@ impl Backend for Services {
         self.delivery.check_recipient(None, address).await.is_ok_and(|rcpt| rcpt.tenant().is_some())
     }
 
-    fn begin(&self, sender: Sender<'_, Login>, tenant: TenantId, trace: String) -> Incoming {
+    fn begin(&self, sender: Sender<'_, SignedIn>, tenant: TenantId, trace: String) -> Incoming {
         let origin = origin(sender.login, tenant);
         self.delivery.begin(Arrival { origin, trace, return_path: sender.from.to_string() })
     }
@@ -81,7 +127,7 @@ impl Backend for Services {
 
     async fn accept(&self, arrived: Arrived<'_, Self>) -> Result<String, Reply> {
         let Arrived { sender, tenant, to, body } = arrived;
-        let actor = sender.login.map_or(Actor::Stranger, |l| l.actor);
+        let actor = sender.login.map_or(Actor::Stranger, SignedIn::actor);
         let submission = Submission {
             caller: sealpost_audit::Caller { actor, client: *sender.client },
             origin: origin(sender.login, tenant),
@@ -111,9 +157,10 @@ impl Services {
     }
 }
 
-fn origin(login: Option<&Login>, tenant: TenantId) -> Origin {
+fn origin(login: Option<&SignedIn>, tenant: TenantId) -> Origin {
     match login {
-        Some(login) => Origin::Submission { tenant, person: login.person },
+        Some(SignedIn::Person(login)) => Origin::Submission { tenant, person: login.person },
+        Some(SignedIn::Device(login)) => Origin::Device { tenant, device: login.device },
         None => Origin::Inbound { tenant },
     }
 }
@@ -133,7 +180,7 @@ fn reply(refused: &Refused) -> Reply {
             Some(Reason::MailLoop | Reason::FromFieldInvalid | Reason::TagInvalid | Reason::LinesInvalid),
         ) => (554, 5),
         (true, _) => (550, 5),
-        (false, Some(Reason::MailboxFull | Reason::OtherTenant)) => (452, 4),
+        (false, Some(Reason::MailboxFull | Reason::OtherTenant | Reason::DeviceRate)) => (452, 4),
         (false, _) => (451, 4),
     };
     Reply::new(code, Enhanced(class, subject, detail), &refused.to_string())

@@ -66,6 +66,9 @@ impl<B: Backend> Session<'_, B> {
 
     /// RFC 5321 section 4.1.1.2.
     pub(super) async fn mail(&mut self, from: ReversePath, params: MailParams) -> Next {
+        if self.config.kind == Kind::Submission && self.login.is_none() && self.stream.tls().is_some() {
+            self.login = self.config.backend.by_network(self.stream.client()).await;
+        }
         if let Some(reply) = self.not_yet() {
             return Next::Go(reply);
         }

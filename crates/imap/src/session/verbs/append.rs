@@ -1,14 +1,14 @@
 //! APPEND (RFC 9051 section 6.3.12): the message goes from the wire into the sealing writer, piece by piece.
 
-use sealpost_mailbox::{Error, Folder};
+use sealpost_mailbox::{Caller, Error, Folder};
 use sealpost_model::{Flags, Time};
 
-use super::folders::target;
 use super::store;
 use crate::codec::command::Flag;
 use crate::codec::{Body, Tag, Verb, append as parse, tag_of};
 use crate::session::Session;
 use crate::session::flags::Keywords;
+use crate::session::place::target;
 use crate::session::reply::{End, Halt, Reply};
 
 /// Takes APPEND from its head on. The tag, if there was one, and the answer.
@@ -34,7 +34,7 @@ pub(in crate::session) async fn append(
         return (Some(tag), Ok(Reply::bad("That is no APPEND")));
     };
     match ready(s, &folder, &flags, size).await {
-        Ok((folder, flags)) => (Some(tag), take(s, &folder, flags, received, waits).await),
+        Ok((caller, folder, flags)) => (Some(tag), take(s, &caller, &folder, flags, received, waits).await),
         Err(halt) => {
             s.link.framer.refuse_body(waits);
             (Some(tag), Err(halt))
@@ -43,27 +43,33 @@ pub(in crate::session) async fn append(
 }
 
 /// All that can be refused before the message comes.
-async fn ready(s: &mut Session, folder: &str, flags: &[Flag], size: u64) -> Result<(Folder, Flags), Halt> {
+async fn ready(
+    s: &mut Session,
+    folder: &str,
+    flags: &[Flag],
+    size: u64,
+) -> Result<(Caller, Folder, Flags), Halt> {
     let largest = s.services.largest_message;
-    let caller = s.person()?.caller;
+    s.person()?;
     if size > largest {
         return Err(Error::TooLarge(largest).into());
     }
     if size == 0 {
         return Err(Reply::no("CANNOT", "An empty message can't be kept").into());
     }
-    let mailboxes = &s.services.mailboxes;
+    let (place, folder) = target(s, folder).await?;
+    let (caller, mailboxes) = (place.caller, &s.services.mailboxes);
     if !mailboxes.has_room(caller.access.target(), size).await? {
         return Err(Error::OverQuota.into());
     }
-    let folder = target(mailboxes, &caller, folder).await?;
     let keywords = Keywords(mailboxes.keywords(&caller).await?);
     let flags = store::bits(mailboxes, &caller, &keywords, flags, true).await?;
-    Ok((folder, flags))
+    Ok((caller, folder, flags))
 }
 
 async fn take(
     s: &mut Session,
+    caller: &Caller,
     folder: &Folder,
     flags: Flags,
     received: Option<Time>,
@@ -95,7 +101,7 @@ async fn take(
     if let Some(fault) = fault {
         return Err(fault);
     }
-    let (validity, uid) = mailboxes.append(&person.caller, folder.id, upload, flags, received).await?;
+    let (validity, uid) = mailboxes.append(caller, folder.id, upload, flags, received).await?;
     person.stale = true;
     Ok(Reply::ok("APPEND completed").code(format!("APPENDUID {validity} {uid}")))
 }

@@ -6,6 +6,7 @@ use super::status;
 use crate::codec::Writer;
 use crate::codec::command::List;
 use crate::session::Session;
+use crate::session::place;
 use crate::session::reply::{Halt, Reply};
 
 /// A folder that is listed, and how.
@@ -18,13 +19,13 @@ struct Listed<'a> {
 }
 
 pub(super) async fn list(s: &mut Session, asked: &List) -> Result<Reply, Halt> {
-    let caller = s.person()?.caller;
+    s.person()?;
     if asked.patterns.iter().all(String::is_empty) {
         // The delimiter is asked for, and the root of the reference.
         s.link.w.untagged("LIST (\\Noselect) \"/\" \"\"");
         return Ok(Reply::ok("LIST completed"));
     }
-    let folders = s.services.mailboxes.folders(&caller).await?;
+    let folders = place::folders(s).await?;
     for listed in choose(&folders, asked) {
         let w = &mut s.link.w;
         w.raw("* LIST (");
@@ -34,7 +35,7 @@ pub(super) async fn list(s: &mut Session, asked: &List) -> Result<Reply, Halt> {
             w.raw(" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
         }
         w.end();
-        if let Some(items) = &asked.status {
+        if let Some(items) = asked.status.as_ref().filter(|_| !is_node(listed.folder)) {
             status::write(w, listed.folder, items, s.services.largest_message);
         }
         s.link.spill().await?;
@@ -43,8 +44,7 @@ pub(super) async fn list(s: &mut Session, asked: &List) -> Result<Reply, Halt> {
 }
 
 pub(super) async fn lsub(s: &mut Session, reference: &str, pattern: &str) -> Result<Reply, Halt> {
-    let caller = s.person()?.caller;
-    let folders = s.services.mailboxes.folders(&caller).await?;
+    let folders = place::folders(s).await?;
     let pattern = format!("{reference}{pattern}");
     for folder in folders.iter().filter(|folder| matches(&pattern, &folder.name)) {
         // A parent stands in for subscribed children that `%` does not reach.
@@ -84,11 +84,19 @@ fn any_below(folders: &[Folder], above: &Folder, test: impl Fn(&Folder) -> bool)
 
 fn attributes(listed: &Listed<'_>) -> String {
     let mut words = vec![if listed.children { "\\HasChildren" } else { "\\HasNoChildren" }];
+    if is_node(listed.folder) {
+        words.insert(0, "\\Noselect");
+    }
     if listed.folder.subscribed {
         words.push("\\Subscribed");
     }
     words.extend(special(listed.folder));
     words.join(" ")
+}
+
+/// Whether it only stands above others' folders.
+const fn is_node(folder: &Folder) -> bool {
+    folder.uidvalidity == 0
 }
 
 /// The folder's special use (RFC 6154); INBOX has none there.

@@ -54,7 +54,8 @@ pub(super) async fn sign_in(s: &mut Session, login: String, password: Secret<Str
     })?;
     s.link.signed_in(&s.services.identity, &login);
     let watch = s.services.mailboxes.watch(account);
-    s.person = Some(Person { login, caller: Caller { access, client }, watch, selected: None, stale: false });
+    let own = Caller { access, client };
+    s.person = Some(Person { login, own, caller: own, watch, selected: None, stale: false });
     Ok(Reply::ok("Signed in").code(format!("CAPABILITY {}", s.capabilities())))
 }
 

@@ -1,5 +1,6 @@
 //! One file a verb, or a family of verbs that differ by a word.
 
+mod acl;
 pub(super) mod append;
 mod authenticate;
 mod close;
@@ -47,6 +48,7 @@ pub(super) async fn obey(s: &mut Session, tag: &Tag, verb: Verb) -> Result<Reply
         Verb::Enable(names) => enable::enable(s, &names),
         Verb::Id(_) => Ok(id::id(s)),
         Verb::Namespace => namespace::namespace(s),
+        Verb::MyRights(name) => acl::my_rights(s, &name).await,
         Verb::List(asked) => list::list(s, &asked).await,
         Verb::Lsub { reference, pattern } => list::lsub(s, &reference, &pattern).await,
         Verb::Select { folder, read_only, condstore } => {

@@ -3,8 +3,8 @@
 use sealpost_mailbox::Error;
 use sealpost_model::Flags;
 
-use super::folders::find;
 use crate::session::flags::Keywords;
+use crate::session::place::find;
 use crate::session::reply::{Halt, Reply};
 use crate::session::{Selected, Session};
 
@@ -17,10 +17,11 @@ pub(super) async fn select(
     let person = s.person()?;
     // Whatever comes of it, the folder that was open is closed.
     person.selected = None;
-    let caller = person.caller;
     s.condstore |= condstore;
+    let (place, folder) = find(s, name).await?;
+    let (caller, folder) = (place.caller, folder.ok_or(Error::NoFolder)?);
     let mailboxes = &s.services.mailboxes;
-    let folder = find(mailboxes, &caller, name).await?.ok_or(Error::NoFolder)?;
+    let watch = mailboxes.watch(caller.access.target());
     let view = mailboxes.open(&caller, folder.id).await?;
     let keywords = Keywords(mailboxes.keywords(&caller).await?);
     let read_only = examine || !caller.access.may_write();
@@ -44,6 +45,13 @@ pub(super) async fn select(
     w.raw("* OK [UIDVALIDITY ").number(view.folder.uidvalidity).raw("] UIDs hold\r\n");
     w.raw("* OK [HIGHESTMODSEQ ").number(modseq.unsigned_abs()).raw("] The last change\r\n");
 
+    let person = s.person()?;
+    if caller.access.target() != person.caller.access.target() {
+        person.watch = watch;
+    }
+    person.caller = caller;
+    let own = caller.access.target() == person.own.access.target();
+    s.link.opened((!own).then(|| (caller.access.target(), caller.access.right())));
     let person = s.person()?;
     person.selected = Some(Selected::new(view.folder.id, read_only, view.entries, modseq, keywords));
     // The entries were read in pages: what changed meanwhile is told at once.

@@ -2,15 +2,14 @@
 
 use sealpost_mailbox::{Error, Folder};
 
-use super::folders::find;
 use crate::codec::Writer;
 use crate::codec::command::StatusItem;
 use crate::session::Session;
+use crate::session::place::find;
 use crate::session::reply::{Halt, Reply};
 
 pub(super) async fn status(s: &mut Session, name: &str, items: &[StatusItem]) -> Result<Reply, Halt> {
-    let caller = s.person()?.caller;
-    let folder = find(&s.services.mailboxes, &caller, name).await?.ok_or(Error::NoFolder)?;
+    let folder = find(s, name).await?.1.ok_or(Error::NoFolder)?;
     s.condstore |= items.contains(&StatusItem::HighestModSeq);
     write(&mut s.link.w, &folder, items, s.services.largest_message);
     Ok(Reply::ok("STATUS completed"))
