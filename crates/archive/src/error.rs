@@ -11,6 +11,9 @@ pub enum Error {
     /// Keys could not be had.
     #[error("the archive's keys can't be used: {0}")]
     Keys(String),
+    /// The log could not be written, so nothing was done.
+    #[error("the log could not be written: {0}")]
+    Log(String),
     /// Stored bytes are not what was written.
     #[error("the journal's row {id} is not what was written: {what}")]
     Corrupt {
@@ -26,7 +29,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Store(e) => e.fault(),
-            Self::Keys(_) => Fault::Temporary,
+            Self::Keys(_) | Self::Log(_) => Fault::Temporary,
             Self::Corrupt { .. } => Fault::Corrupt,
         }
     }

@@ -2,7 +2,8 @@
 
 use sealpost_crypto::{Aad, Key, Random};
 use sealpost_model::{BlobId, Id, JournalId, LifeKeyId, SubmissionId, TenantId, Time};
-use sealpost_store::{ReadTx, Store, Tx, keys::Keys, params};
+use sealpost_store::keys::{Keys, TenantKeys};
+use sealpost_store::{ReadTx, Row, Store, Tx, params};
 
 use crate::{Error, schema};
 
@@ -90,12 +91,17 @@ impl Archive {
         Self { store, keys, random }
     }
 
+    /// A tenant's keys.
+    pub(crate) async fn tenant(&self, tenant: TenantId) -> Result<std::sync::Arc<TenantKeys>, Error> {
+        self.keys.tenant(tenant).await.map_err(|e| Error::Keys(e.to_string()))
+    }
+
     /// Seals a row. The first one of a tenant for a day of expiry makes that day's life key, durably.
     ///
     /// # Errors
     /// When the keys can't be had.
     pub async fn seal(&self, new: NewJournal<'_>) -> Result<JournalRow, Error> {
-        let tenant = self.keys.tenant(new.tenant).await.map_err(|e| Error::Keys(e.to_string()))?;
+        let tenant = self.tenant(new.tenant).await?;
         let expires = new.received.day() + DEFAULT_RETENTION_DAYS;
         let (life, key) = tenant.journal_key(expires).await.map_err(|e| Error::Keys(e.to_string()))?;
         let id: JournalId = self.store.id();
@@ -123,10 +129,10 @@ impl Archive {
     /// [`Error::Corrupt`] names the part that was changed.
     pub async fn open(&self, row: &JournalRow) -> Result<(Key, Envelope), Error> {
         let id = row.id.raw();
-        let tenant = self.keys.tenant(row.tenant).await.map_err(|e| Error::Keys(e.to_string()))?;
-        tenant
-            .verify_mac("journal", id, 1, &row.covered().each_ref().map(|p| p.as_slice()), &row.mac)
-            .map_err(|_| Error::Corrupt { id, what: "its plain columns" })?;
+        let tenant = self.tenant(row.tenant).await?;
+        if !row.is_as_written(&tenant) {
+            return Err(Error::Corrupt { id, what: "its plain columns" });
+        }
         let life =
             self.keys.ring().key(row.life).ok_or(Error::Corrupt { id, what: "its life key is gone" })?;
         let corrupt = |what| move |_| Error::Corrupt { id, what };
@@ -143,7 +149,7 @@ impl Archive {
 impl Archive {
     /// Whether the row's day of expiry has a key, and it is this row's: else destroying that day would miss it.
     pub(crate) async fn hangs_on_its_day(&self, row: &JournalRow) -> Result<bool, Error> {
-        let tenant = self.keys.tenant(row.tenant).await.map_err(|e| Error::Keys(e.to_string()))?;
+        let tenant = self.tenant(row.tenant).await?;
         match tenant.journal_day(row.expires).await {
             Ok(day) => Ok(day == Some(row.life)),
             Err(sealpost_store::keys::Error::Damaged { .. }) => Ok(false),
@@ -153,6 +159,13 @@ impl Archive {
 }
 
 impl JournalRow {
+    /// Whether the plain columns, its day among them, are those that were written.
+    pub(crate) fn is_as_written(&self, keys: &TenantKeys) -> bool {
+        let covered = self.covered();
+        keys.verify_mac("journal", self.id.raw(), 1, &covered.each_ref().map(|p| p.as_slice()), &self.mac)
+            .is_ok()
+    }
+
     /// The plain columns under the MAC.
     fn covered(&self) -> [Vec<u8>; 7] {
         [
@@ -197,25 +210,38 @@ pub fn insert(tx: &mut Tx, row: &JournalRow) -> Result<(), sealpost_store::Error
 /// # Errors
 /// The store's.
 pub fn page(tx: &ReadTx, after: JournalId, limit: i64) -> Result<Vec<JournalRow>, sealpost_store::Error> {
-    tx.rows(&schema::PAGE_JOURNAL, params![after, limit], |r| {
-        Ok(JournalRow {
-            id: r.id(0)?,
-            tenant: r.id(1)?,
-            submission: r.id(2)?,
-            blob: r.id(3)?,
-            received: r.time(4)?,
-            // What can't have been written fails the MAC: a damaged row is named, and the others are read.
-            expires: i32::try_from(r.int(5)?).unwrap_or(i32::MIN),
-            direction: r.int(6)?,
-            life: r.id(7)?,
-            wrapped: r.bytes(8)?,
-            envelope: r.bytes(9)?,
-            mac: r.slice(10)?.try_into().unwrap_or_default(),
-        })
+    tx.rows(&schema::PAGE_JOURNAL, params![after, limit], read)
+}
+
+/// Up to `limit` rows behind `after` that expire on `day`, in order.
+pub(crate) fn page_of_day(
+    tx: &ReadTx,
+    tenant: TenantId,
+    day: i32,
+    after: JournalId,
+    limit: i64,
+) -> Result<Vec<JournalRow>, sealpost_store::Error> {
+    tx.rows(&schema::PAGE_OF_DAY, params![day, tenant, after, limit], read)
+}
+
+fn read(r: &Row<'_>) -> Result<JournalRow, sealpost_store::Error> {
+    Ok(JournalRow {
+        id: r.id(0)?,
+        tenant: r.id(1)?,
+        submission: r.id(2)?,
+        blob: r.id(3)?,
+        received: r.time(4)?,
+        // What can't have been written fails the MAC: a damaged row is named, and the others are read.
+        expires: i32::try_from(r.int(5)?).unwrap_or(i32::MIN),
+        direction: r.int(6)?,
+        life: r.id(7)?,
+        wrapped: r.bytes(8)?,
+        envelope: r.bytes(9)?,
+        mac: r.slice(10)?.try_into().unwrap_or_default(),
     })
 }
 
-/// Whether there is a row with this id.
+/// Whether there is a row with this id, or what is left of one whose day has passed.
 ///
 /// # Errors
 /// The store's.

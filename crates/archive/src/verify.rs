@@ -2,14 +2,14 @@
 
 use sealpost_crypto::{Key, sha256};
 use sealpost_model::{BlobId, Id, JournalId};
-use sealpost_store::{BlobRow, Store};
+use sealpost_store::{BlobRow, Store, params};
 
-use crate::{Archive, Error, journal};
+use crate::{Archive, Error, expire, journal, schema};
 
 /// A place that is not what was written.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Fault {
-    /// The table: `journal`, `journal_key`, `blob`.
+    /// The table: `journal`, `journal_key`, `journal_gone`, `blob`.
     pub table: &'static str,
     /// The journal's row.
     pub journal: i64,
@@ -26,6 +26,8 @@ pub struct Report {
     pub rows: u64,
     /// Plain bytes of the bodies read.
     pub bytes: u64,
+    /// Rows whose day has passed, of which a number is left.
+    pub expired: u64,
     /// Every fault.
     pub faults: Vec<Fault>,
 }
@@ -42,7 +44,7 @@ pub async fn run(store: &Store, archive: &Archive, mut seen: impl FnMut(BlobId))
     loop {
         let from = after;
         let rows = store.read(move |tx| journal::page(tx, from, PAGE)).await?;
-        let Some(last) = rows.last() else { return Ok(report) };
+        let Some(last) = rows.last() else { break };
         after = last.id;
         for row in rows {
             report.rows += 1;
@@ -70,6 +72,36 @@ pub async fn run(store: &Store, archive: &Archive, mut seen: impl FnMut(BlobId))
                 },
                 Ok(None) => report.faults.push(fault("blob", "the body's row is missing".into())),
                 Err(e) => report.faults.push(fault("blob", e.to_string())),
+            }
+        }
+    }
+    gone(store, archive, &mut report).await?;
+    Ok(report)
+}
+
+/// Holds what is left of expired rows against its MACs: else a row could be removed and called expired.
+async fn gone(store: &Store, archive: &Archive, report: &mut Report) -> Result<(), Error> {
+    let mut after = JournalId::from_raw(i64::MIN);
+    loop {
+        let from = after;
+        let rows = store
+            .read(move |tx| {
+                tx.rows(&schema::PAGE_GONE, params![from, 1_000_i64], |r| {
+                    Ok((r.id::<JournalId>(0)?, r.id(1)?, r.int(2)?, r.bytes(3)?))
+                })
+            })
+            .await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.0;
+        for (id, tenant, day, mac) in rows {
+            report.expired += 1;
+            let keys = archive.tenant(tenant).await;
+            let day = i32::try_from(day).ok();
+            let sound =
+                keys.ok().zip(day).is_some_and(|(keys, day)| expire::gone_mac(&keys, id, day)[..] == mac[..]);
+            if !sound {
+                let what = "nobody here ended this entry".to_owned();
+                report.faults.push(Fault { table: "journal_gone", journal: id.raw(), blob: 0, what });
             }
         }
     }

@@ -218,6 +218,14 @@ verbs! {
     BackupItems = 173 "backup-items";
     /// After a restore a person released what waited to leave, or dropped it.
     QueueRelease = 174 "queue-release";
+    /// Bodies that nothing names any more were ended.
+    BlobCollect = 180 "blob-collect";
+    /// Packs were emptied and removed.
+    BlobCompact = 181 "blob-compact";
+    /// Packs and objects were read again and checked.
+    BlobScrub = 182 "blob-scrub";
+    /// Journal entries past their day were ended (S61).
+    JournalExpire = 183 "journal-expire";
 }
 
 impl Verb {

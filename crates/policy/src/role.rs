@@ -260,6 +260,10 @@ pub enum Command {
     PolicyChange,
     /// Signs in for several commands.
     SessionOpen,
+    /// Where the sealed bodies lie, and how they are.
+    BlobStatus,
+    /// Runs the upkeep of bodies now.
+    BlobCare,
 }
 
 impl Command {
@@ -302,6 +306,8 @@ impl Command {
         Self::PolicyList,
         Self::PolicyChange,
         Self::SessionOpen,
+        Self::BlobStatus,
+        Self::BlobCare,
     ];
 
     /// The roles that may; anyone else may not.
@@ -318,6 +324,8 @@ impl Command {
             | Self::AuditExport
             | Self::BanList => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
             Self::QueueRetry => &[Operator, TenantAdmin, SecurityOfficial],
+            // All organisations' bodies lie together: their upkeep is the host's.
+            Self::BlobStatus | Self::BlobCare => &[Operator],
             Self::UserList
             | Self::DomainList
             | Self::SessionList

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, Gid, Uid};
-use sealpost_archive::Archive;
+use sealpost_archive::{Archive, Upkeep};
 use sealpost_audit::Audit;
 use sealpost_crypto::Random;
 use sealpost_delivery::{Delivery, Ground};
@@ -58,6 +58,8 @@ pub struct Instance {
     pub mailboxes: Mailboxes,
     /// The way in and out.
     pub delivery: Delivery,
+    /// The upkeep of bodies.
+    pub upkeep: Upkeep,
     /// Messages that wait here.
     pub pickup: Pickup,
     /// The time.
@@ -156,6 +158,8 @@ impl Instance {
                 ..sealpost_identity::Options::default()
             },
         );
+        let upkeep =
+            Upkeep::new(store.clone(), keys.clone(), audit.clone(), sealpost_archive::Rules::default());
         let archive = Archive::new(store.clone(), keys.clone(), random.clone());
         let mailboxes =
             Mailboxes::new(store.clone(), keys.clone(), audit.clone(), Arc::clone(&clock), random.clone());
@@ -192,7 +196,7 @@ impl Instance {
                 ..sealpost_pickup::Options::new(&config.server.public_url)
             },
         );
-        Ok(Self { store, keys, audit, identity, mailboxes, delivery, pickup, clock, random })
+        Ok(Self { store, keys, audit, identity, mailboxes, delivery, upkeep, pickup, clock, random })
     }
 }
 

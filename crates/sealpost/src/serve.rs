@@ -159,6 +159,8 @@ impl Bound {
                 tracing::error!(%error, "the queue can't be worked on");
             }
         });
+        let (upkeep, ending) = (instance.upkeep.clone(), stop.clone());
+        tasks.spawn(async move { upkeep.run(async move { ending.stopping().await }).await });
         let (pickup, ending) = (instance.pickup.clone(), stop.clone());
         tasks.spawn(async move { pickup.run(async move { ending.stopping().await }).await });
         tasks.spawn(crate::alerts::run(instance.clone(), stop.clone()));

@@ -186,6 +186,7 @@ sql! {
                  ORDER BY tenant, kind, epoch LIMIT 1000";
     NEXT_DATA_KEYS = "SELECT tenant, id, kind, epoch, wrapped FROM data_key
                       WHERE tenant > ?1 OR (tenant = ?1 AND id > ?2) ORDER BY tenant, id LIMIT 1000";
+    DELETE_JOURNAL_KEY = "DELETE FROM journal_key WHERE tenant = ?1 AND day = ?2 AND life = ?3";
     NEXT_DAYS = "SELECT tenant, day, life FROM journal_key
                  WHERE tenant > ?1 OR (tenant = ?1 AND day > ?2) ORDER BY tenant, day LIMIT 1000";
 }

@@ -7,6 +7,7 @@
 //! alone) or [`look_inside`] (needs the opened data).
 
 mod anchor;
+mod blobs;
 mod certificate;
 mod configuration;
 mod content;
@@ -70,6 +71,7 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
 async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -> Result<()> {
     anchor::check(scene, opened, found).await?;
     orders::check(scene, opened, found).await?;
+    blobs::check(scene, opened, found).await?;
     content::check(scene, opened, found).await
 }
 

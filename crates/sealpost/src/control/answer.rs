@@ -60,6 +60,7 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         Act::Ban(act) => act.answer(instance, peer).await,
         Act::Connector(act) => act.answer(instance, peer).await,
         Act::Device(act) => act.answer(instance, peer).await,
+        Act::Blobs(act) => act.answer(instance, peer).await,
         Act::DomainList => domain_list(instance, peer).await,
         Act::DomainAdd { domain, hipaa } => {
             let name = Domain::parse(&domain)?;

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use sealpost_policy::Role;
 
 use super::{
-    Act, Reply, Request, SignIn, address, ban, connector, device, grant, group, pending, role, rules, session,
+    Act, Reply, Request, SignIn, address, ban, blobs, connector, device, grant, group, pending, role, rules,
+    session,
 };
 use crate::Which;
 
@@ -61,6 +62,8 @@ pub enum Command {
     Connector(Words<connector::Act>),
     /// Scanners and other machines that send mail.
     Device(Words<device::Act>),
+    /// The sealed bodies: where they lie, and their upkeep.
+    Blobs(Words<blobs::Act>),
     /// What happened, oldest of the newest first.
     Log {
         #[command(flatten)]
@@ -280,6 +283,7 @@ impl Command {
             Self::Ban(word) => &word.how,
             Self::Connector(word) => &word.how,
             Self::Device(word) => &word.how,
+            Self::Blobs(word) => &word.how,
             Self::User { command } => match command {
                 User::List { how }
                 | User::Add { how, .. }
@@ -306,6 +310,7 @@ impl Command {
             Self::Ban(word) => Act::Ban(word.act),
             Self::Connector(word) => Act::Connector(word.act),
             Self::Device(word) => Act::Device(word.act),
+            Self::Blobs(word) => Act::Blobs(word.act),
             Self::Log { limit, verb, detail, server, .. } => Act::LogList { limit, detail, verb, server },
             Self::User { command } => match command {
                 User::List { .. } => Act::UserList,

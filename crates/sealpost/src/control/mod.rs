@@ -11,6 +11,7 @@
 mod address;
 mod answer;
 mod ban;
+mod blobs;
 pub mod client;
 mod connector;
 mod device;
@@ -115,6 +116,8 @@ pub enum Act {
     Connector(connector::Act),
     /// Scanners and other machines that send mail.
     Device(device::Act),
+    /// The sealed bodies.
+    Blobs(blobs::Act),
 }
 
 impl Act {
@@ -145,6 +148,7 @@ impl Act {
             Self::Ban(act) => act.command(),
             Self::Connector(act) => act.command(),
             Self::Device(act) => act.command(),
+            Self::Blobs(act) => act.command(),
         }
     }
 }

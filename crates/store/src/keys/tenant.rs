@@ -8,8 +8,8 @@ use sealpost_model::{DataKeyId, Id, LifeKeyId, TenantId, Time};
 
 use super::labelled::{self, Blinds};
 use super::{
-    DATA_KEY, DATA_KEY_AGE, DATA_KEY_USES, DATA_KEYS, Error, INSERT_DATA_KEY, INSERT_JOURNAL_KEY,
-    JOURNAL_KEY, Master, Result, StoredRoot,
+    DATA_KEY, DATA_KEY_AGE, DATA_KEY_USES, DATA_KEYS, DELETE_JOURNAL_KEY, Error, INSERT_DATA_KEY,
+    INSERT_JOURNAL_KEY, JOURNAL_KEY, Master, Result, StoredRoot,
 };
 use crate::ring::Ring;
 use crate::{ReadTx, Row, Scope, Store, params};
@@ -229,6 +229,20 @@ impl TenantKeys {
     /// [`Error::Damaged`] when its row was changed.
     pub async fn journal_day(&self, day: i32) -> Result<Option<LifeKeyId>> {
         self.stored_day(day).await
+    }
+
+    /// Ends the life key of the journal entries that expired on `day`, once none of them is left: destroys it, then
+    /// forgets the day. Done again, it finishes what a crash cut short.
+    pub async fn end_journal_day(&self, day: i32, life: LifeKeyId) -> Result<()> {
+        self.ring.destroy(&[life]).await?;
+        let tenant = self.tenant;
+        let forget = move |tx: &mut crate::Tx| -> Result<()> {
+            tx.execute(&DELETE_JOURNAL_KEY, params![tenant, day, life])?;
+            Ok(())
+        };
+        self.store.write(Scope::tenant(tenant), forget).await?;
+        self.journal.write().unwrap_or_else(PoisonError::into_inner).remove(&day);
+        Ok(())
     }
 
     /// Whether a data key's row opens under its root.
