@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn each_role_may_what_is_listed_and_nothing_else() {
-        for c in Command::ALL {
+        for c in Command::ALL.iter().copied() {
             for role in Role::ALL {
                 let verdict = command(Roles::NONE.with(role), c);
                 assert_eq!(verdict.is_ok(), c.roles().contains(&role), "{role:?} {c:?}");

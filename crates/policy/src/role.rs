@@ -268,7 +268,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: &[Self] = &[
         Self::Status,
         Self::UserList,
         Self::UserAdd,
