@@ -140,6 +140,8 @@ verbs! {
     KeyCreate = 100 "key-create";
     /// Keys were destroyed.
     KeyDestroy = 101 "key-destroy";
+    /// Keys got new ones in their place, or around them.
+    KeyRotate = 102 "key-rotate";
 
     /// The server started.
     Start = 110 "start";

@@ -25,6 +25,7 @@ mod blob;
 mod cipher;
 mod code;
 mod digest;
+pub mod inventory;
 mod key;
 mod mac;
 mod opaque;
@@ -45,6 +46,7 @@ pub use blob::{
 pub use cipher::{Cipher, CountingCipher, SEALED_OVERHEAD};
 pub use code::Code;
 pub use digest::{Sha256, constant_time_eq, danger_sha1, sha256};
+pub use inventory::module;
 pub use key::{Key, WRAPPED_LEN};
 pub use mac::{Hasher, MacKey};
 pub use opaque::Opaque;

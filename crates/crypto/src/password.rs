@@ -10,7 +10,7 @@ use sealpost_model::Secret;
 use crate::Random;
 
 /// Memory in KiB, passes, lanes.
-const COST: (u32, u32, u32) = (19_456, 2, 1);
+pub(crate) const COST: (u32, u32, u32) = (19_456, 2, 1);
 
 /// What [`verify_nobody`] verifies against: the cost of a real one and no known password.
 const NOBODY: &str =

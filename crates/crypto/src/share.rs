@@ -78,9 +78,9 @@ pub enum JoinError {
 impl Share {
     /// Makes a kit: `made` shares of `secret`, any `needed` of which bring it back. Its name is random.
     ///
-    /// Panics unless 2 <= needed <= made <= [`MOST_SHARES`]: callers check what people ask for.
+    /// Panics unless 1 <= needed <= made <= [`MOST_SHARES`]: callers check what people ask for.
     pub fn kit(random: &Random, secret: &Key, needed: u8, made: u8, day: i32) -> Vec<Self> {
-        assert!(needed >= 2 && made <= MOST_SHARES, "a kit needs two people and has at most sixteen");
+        assert!(needed >= 1 && made <= MOST_SHARES, "a kit has one to sixteen shares");
         let kit = random.bytes();
         let values = shamir::split(random, secret, needed, made);
         let share = |(values, number)| Self { kit, needed, made, number, day, values };
@@ -92,7 +92,7 @@ impl Share {
     /// # Errors
     /// [`JoinError`]. That it is the right secret, only what was sealed with it can tell.
     pub fn join(shares: &[Self]) -> Result<Key, JoinError> {
-        let Some(first) = shares.first() else { return Err(JoinError::TooFew { have: 0, needed: 2 }) };
+        let Some(first) = shares.first() else { return Err(JoinError::TooFew { have: 0, needed: 1 }) };
         let facts = |s: &Self| (s.kit, s.needed, s.made);
         if let Some(other) = shares.iter().find(|share| facts(share) != facts(first)) {
             return Err(JoinError::Kits(first.kit_name(), other.kit_name()));
@@ -132,8 +132,12 @@ impl Share {
         let mut text = Zeroizing::new(String::with_capacity(400));
         let date = Time::from_seconds(i64::from(self.day) * 86_400).rfc3339();
         let Self { needed, made, number, .. } = self;
+        let together = match needed {
+            1 => "Any one of them opens".to_owned(),
+            needed => format!("Any {needed} of them together open"),
+        };
         text.push_str(&format!(
-            "Sealpost recovery share {number} of {made}. Any {needed} of them together open the master key.\n\
+            "Sealpost recovery share {number} of {made}. {together} the master key.\n\
              Kit {}, made {}.\n",
             self.kit_name(),
             date.get(..10).unwrap_or_default()
@@ -224,7 +228,7 @@ impl Share {
         day.copy_from_slice(&body[9..13]);
         values.copy_from_slice(&body[13..]);
         let (needed, made, number) = (body[6], body[7], body[8]);
-        if needed < 2 || !(1..=made).contains(&number) || needed > made || made > MOST_SHARES {
+        if needed == 0 || !(1..=made).contains(&number) || needed > made || made > MOST_SHARES {
             return Err(ShareError::Mixed);
         }
         Ok(Self { kit, needed, made, number, day: i32::from_be_bytes(day), values })
@@ -324,7 +328,7 @@ mod tests {
         assert_eq!(Share::join(&shares), Ok(Key::from_bytes([9; 32])));
         let twice = [shares[0].clone(), shares[0].clone(), shares[4].clone()];
         assert_eq!(Share::join(&twice), Err(JoinError::TooFew { have: 2, needed: 3 }));
-        assert_eq!(Share::join(&[]), Err(JoinError::TooFew { have: 0, needed: 2 }));
+        assert_eq!(Share::join(&[]), Err(JoinError::TooFew { have: 0, needed: 1 }));
         let other = Share::kit(&Random::danger_predictable(2), &Key::from_bytes([9; 32]), 3, 5, 1);
         let mixed = [shares[0].clone(), shares[1].clone(), other[2].clone()];
         assert!(matches!(Share::join(&mixed), Err(JoinError::Kits(..))));

@@ -42,6 +42,7 @@ pub use listen::{Listener, Proxies, Security};
 pub use rate::Rate;
 pub use stop::{Stop, Stopper};
 pub use stream::{Line, Stream};
+pub use tls::offer as tls_offer;
 pub use tls::{
     ACME_ALPN, Certificates, Hello, LocalCa, ServerCertificate, ServerTls, TlsClient, Unverified, Verdict,
     trust_from_pem,

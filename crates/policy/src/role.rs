@@ -250,6 +250,12 @@ pub enum Command {
     BanList,
     /// Ends a ban before its time.
     BanLift,
+    /// Which keys there are.
+    KeyList,
+    /// Master key, ring and kit.
+    KeyStatus,
+    /// New keys in the place of old ones.
+    KeyRotate,
     /// What waits for a second person.
     ActList,
     /// Agrees to what somebody else asked for, or does not.
@@ -308,6 +314,9 @@ impl Command {
         Self::SessionOpen,
         Self::BlobStatus,
         Self::BlobCare,
+        Self::KeyList,
+        Self::KeyStatus,
+        Self::KeyRotate,
     ];
 
     /// The roles that may; anyone else may not.
@@ -323,6 +332,9 @@ impl Command {
             | Self::LogList
             | Self::AuditExport
             | Self::BanList => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
+            // Which keys there are is no secret; the keys of all organisations are the host's to keep.
+            Self::KeyList | Self::KeyStatus => &[Operator, SecurityOfficial, Auditor],
+            Self::KeyRotate => &[Operator],
             Self::QueueRetry => &[Operator, TenantAdmin, SecurityOfficial],
             // All organisations' bodies lie together: their upkeep is the host's.
             Self::BlobStatus | Self::BlobCare => &[Operator],

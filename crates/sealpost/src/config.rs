@@ -48,6 +48,9 @@ pub struct Config {
     /// Where the file lies; relative paths in it start there.
     #[serde(skip)]
     pub file: PathBuf,
+    /// The file descriptor from which the passphrase of the master key is read.
+    #[serde(skip)]
+    pub passphrase_fd: Option<u32>,
 }
 
 /// Who this server is and where its data lies.
@@ -194,10 +197,12 @@ pub struct Acme {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
-    /// `file:PATH`, mode 0600.
+    /// `file:PATH` (mode 0600), `passphrase`, or `pkcs11:...` (RFC 7512).
     pub master: String,
     /// The key ring's folder, outside the data folder and its backups.
     pub ring: PathBuf,
+    /// The ring's second place: the list of what was destroyed, the weekly keys of its backups, the recovery kit's copy.
+    pub destructions: Option<PathBuf>,
 }
 
 /// What new passwords are held against.
@@ -398,6 +403,7 @@ impl Config {
             .chain(&mut tls.key.0)
             .chain(tls.acme.iter_mut().filter_map(|acme| acme.extra_ca.as_mut()))
             .chain(&mut server.control_socket)
+            .chain(&mut keys.destructions)
             .chain(&mut audit.anchor_token)
             .chain(&mut outbound.extra_ca)
             .chain(&mut passwords.leaked)
@@ -436,7 +442,7 @@ impl Config {
         if !matches!(self.tls.minimum.as_str(), "1.2" | "1.3") {
             bail!("[tls] minimum must be \"1.2\" or \"1.3\"; nothing below is spoken");
         }
-        self.master_file()?;
+        self.kept()?;
         self.engine()?;
         let outside = |what: &str, path: &Path| {
             if path.starts_with(&self.server.data) {
@@ -445,6 +451,14 @@ impl Config {
             Ok(())
         };
         outside("[keys] ring", &self.keys.ring)?;
+        if let Some(second) = &self.keys.destructions {
+            outside("[keys] destructions", second)?;
+            if *second == self.keys.ring {
+                bail!(
+                    "[keys] destructions must be another place than [keys] ring, best on another machine's disk"
+                );
+            }
+        }
         for anchor in self.anchors()? {
             if let AnchorAt::File(path) = &anchor {
                 outside("[audit] anchor", path)?;
@@ -454,6 +468,14 @@ impl Config {
             bail!("[audit] heartbeat must be between 1 and 60 minutes");
         }
         Ok(())
+    }
+
+    /// What keeps the master key.
+    ///
+    /// # Errors
+    /// When it is none of the kinds.
+    pub fn kept(&self) -> anyhow::Result<crate::master::Kept> {
+        crate::master::Kept::parse(&self.keys.master, self.file.parent().unwrap_or(Path::new(".")))
     }
 
     /// The master key's file: what the service manager hands over under its name, if it does, so that the file itself
@@ -473,11 +495,10 @@ impl Config {
     /// # Errors
     /// When another kind of master is named.
     pub fn master_path(&self) -> anyhow::Result<PathBuf> {
-        let Some(path) = self.keys.master.strip_prefix("file:") else {
-            bail!("[keys] master must be \"file:PATH\"");
-        };
-        let base = self.file.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(base.join(path))
+        match self.kept()? {
+            crate::master::Kept::File(path) => Ok(path),
+            _ => bail!("the master key is not kept in a file"),
+        }
     }
 
     /// Where rows live.
@@ -627,10 +648,15 @@ minimum = "1.2"
 #url = "postgres://sealpost@db.example.org/sealpost?password_file=/etc/sealpost/database.password"
 
 [keys]
-# The master key: a file that this user alone can read. Keep a copy in a safe: without it nothing opens.
+# The master key: a file that this user alone can read; or "passphrase", typed at each start or handed over by systemd
+# as the credential sealpost-master; or "pkcs11:token=NAME;object=NAME?module-path=LIBRARY&pin-source=file:PATH" for an
+# AES key in a token (RFC 7512; without pin-source the PIN is the credential sealpost-pin). Keep the recovery kit apart.
 master = "file:/etc/sealpost/master.key"
 # The key ring, outside the data folder and its backups: what dies here stays dead.
 ring = "/var/lib/sealpost-ring"
+# The ring's second place, best on another machine's disk: the list of what was destroyed, and the weekly keys of the
+# ring's backups. Without it a ring that is lost can't be put back. Back it up nowhere.
+#destructions = "/mnt/witness/sealpost-keys"
 
 [audit]
 # The newest checkpoints of the log are also written here, best on another host's disk: they prove that the log was not

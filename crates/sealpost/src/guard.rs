@@ -9,6 +9,16 @@ pub fn raise() {
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    lock_memory();
     let files = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
+}
+
+/// Keeps keys out of the swap, where the process may lock memory without bounds (root, `LimitMEMLOCK=infinity`): with a
+/// bound, an allocation past it would fail and end the server. Pages are locked as they are first touched.
+fn lock_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    if getrlimit(Resource::Memlock).current.is_none() {
+        let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+    }
 }

@@ -81,10 +81,8 @@ impl Opened {
     /// Makes the keys, the key ring and an empty store where nothing is yet.
     pub async fn create(config: &Config) -> Result<Self> {
         let (clock, random) = (system_clock(), Random::system());
-        let master_file = config.master_file()?;
-        make_folder(master_file.parent().unwrap_or(Path::new(".")))?;
-        let master = Master::create_file(&master_file, &random)?;
-        Ring::create(&config.keys.ring, &master, &random)
+        let master = crate::master::create(config, &random)?;
+        Ring::create(crate::master::places(config), &master, &random)
             .with_context(|| format!("the key ring {} can't be made", config.keys.ring.display()))
             .map(drop)?;
         Self::with(config, &master, Mode::Serve, clock, random, true).await
@@ -93,8 +91,13 @@ impl Opened {
     /// Opens what [`Opened::create`] made.
     pub async fn open(config: &Config, mode: Mode) -> Result<Self> {
         let (clock, random) = (system_clock(), Random::system());
-        let master = Master::load_file(&config.master_file()?)?;
+        let master = crate::master::open(config)?;
         Self::with(config, &master, mode, clock, random, false).await
+    }
+
+    /// Opens it as the one process that changes it, with a master key that was had some other way.
+    pub async fn open_with(config: &Config, master: &Master) -> Result<Self> {
+        Self::with(config, master, Mode::Serve, system_clock(), Random::system(), false).await
     }
 
     async fn with(
@@ -114,8 +117,8 @@ impl Opened {
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,
         };
         let ring = match mode {
-            Mode::Serve => Ring::open(&config.keys.ring, master, &random)?,
-            Mode::Look => Ring::look(&config.keys.ring, master)?,
+            Mode::Serve => Ring::open(crate::master::places(config), master, &random)?,
+            Mode::Look => Ring::look(crate::master::places(config), master)?,
         };
         let keys = if new {
             Keys::create(store.clone(), ring, master).await?

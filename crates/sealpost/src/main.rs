@@ -9,8 +9,11 @@ mod control;
 mod guard;
 mod init;
 mod instance;
+mod inventory;
+mod key;
 mod log;
 mod manual;
+mod master;
 mod metrics;
 mod notify;
 mod outside;
@@ -45,12 +48,16 @@ pub struct Which {
     /// The folder that quickstart made.
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
+    /// Where the passphrase of the master key is read from, if it is kept by one: the number of an open file.
+    #[arg(long, value_name = "N", global = true)]
+    master_passphrase_fd: Option<u32>,
 }
 
 impl Which {
     /// Reads its configuration.
     fn load(&self) -> Result<Config> {
-        Config::load(&Config::find(self.config.as_deref(), self.data.as_deref()))
+        let file = Config::find(self.config.as_deref(), self.data.as_deref());
+        Ok(Config { passphrase_fd: self.master_passphrase_fd, ..Config::load(&file)? })
     }
 }
 
@@ -89,6 +96,11 @@ enum Command {
         /// Which.
         kind: manual::Kind,
     },
+    /// The master key, the recovery kit, rotation, and the table of all cryptography.
+    Key {
+        #[command(subcommand)]
+        command: key::Key,
+    },
     #[command(flatten)]
     Control(control::client::Command),
 }
@@ -117,6 +129,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Audit { command } => verify::audit(command).await,
         Command::Archive { command } => verify::archive(command).await,
         Command::Manual { kind } => manual::run(kind).map(done),
+        Command::Key { command } => key::run(command).await,
         Command::Control(command) => control::client::run(command).await,
     }
 }

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sealpost_audit::Caller;
-use sealpost_crypto::{Aad, app_password};
+use sealpost_crypto::{Aad, Key, app_password};
 use sealpost_delivery::{Arrival, Kind, Origin, Submission};
 use sealpost_message::compose::{self, Head, Person};
 use sealpost_model::{Actor, Address, Client, Domain, PersonId, Protocol, ReversePath, Secret, TenantId};
 use sealpost_net::LocalCa;
 use sealpost_policy::{Role, Roles};
-use sealpost_store::keys::{Master, Purpose};
+use sealpost_store::keys::Keys;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -130,9 +130,9 @@ pub async fn run(args: Args) -> Result<()> {
             eprintln_progress("this folder keeps its data where it is; another folder can have it elsewhere");
         }
         must_be_loopback(&config)?;
-        let sample = load_sample(&config, &sample_file)?;
         let log = crate::log::start(&config.server.log)?;
         let opened = Opened::open(&config, Mode::Serve).await?;
+        let sample = load_sample(&opened.keys, &sample_file)?;
         let instance = Instance::start(&config, opened).await?;
         (config, sample, instance, log)
     } else {
@@ -217,8 +217,7 @@ async fn create(
     sample_mail(&instance, tenant, &people).await?;
     let outside = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port("outside"));
     let sample = Sample { outside, users };
-    let sealed =
-        master(&config)?.seal(Purpose::Sample, &random, &sample_aad(), &serde_json::to_vec(&sample)?);
+    let sealed = sample_key(&instance.keys).seal(&random, &sample_aad(), &serde_json::to_vec(&sample)?);
     write_new(sample_file, &sealed)?;
     // The configuration's own name comes last: a folder that has it is complete.
     std::fs::rename(&pending, file)?;
@@ -354,19 +353,19 @@ async fn sample_mail(
     Ok(())
 }
 
-fn master(config: &Config) -> Result<Master> {
-    Ok(Master::load_file(&config.master_file()?)?)
+fn sample_key(keys: &Keys) -> Key {
+    keys.instance().derive("sample")
 }
 
 fn sample_aad() -> Aad {
     Aad::instance("quickstart", 0, "sample")
 }
 
-fn load_sample(config: &Config, file: &Path) -> Result<Sample> {
+fn load_sample(keys: &Keys, file: &Path) -> Result<Sample> {
     let sealed = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-    let plain = master(config)?
-        .open(Purpose::Sample, &sample_aad(), &sealed)
-        .map_err(|_| anyhow::anyhow!("{} does not fit the master key", file.display()))?;
+    let plain = sample_key(keys)
+        .open(&sample_aad(), &sealed)
+        .map_err(|_| anyhow::anyhow!("{} does not belong to this data", file.display()))?;
     Ok(serde_json::from_slice(&plain)?)
 }
 

@@ -181,6 +181,7 @@ impl Bound {
                 }
             }
         });
+        tasks.spawn(tend_keys(instance.clone(), stop.clone()));
         tasks.spawn(control::serve(control, config.clone(), instance.clone(), stop.clone()));
         if let Some((outside, listener)) = outside {
             let ending = stop.clone();
@@ -226,6 +227,29 @@ impl Bound {
         }
         instance.store.close();
         Ok(())
+    }
+}
+
+/// Ends a rotation that was cut short, and once an hour the keys of ring backups that are due.
+async fn tend_keys(instance: Instance, stop: Stop) {
+    match instance.keys.resume().await {
+        Ok(None) => {}
+        Ok(Some(keys)) => {
+            tracing::info!(keys, "a rotation of the master key that was cut short is at its end")
+        }
+        Err(error) => {
+            tracing::error!(%error, "a rotation of the master key is cut short; restart to go on with it")
+        }
+    }
+    let mut hour = tokio::time::interval(Duration::from_secs(3_600));
+    loop {
+        tokio::select! {
+            () = stop.stopping() => return,
+            _ = hour.tick() => {}
+        }
+        if let Err(error) = instance.keys.ring().bury_weeks(instance.clock.now()) {
+            tracing::error!(%error, "weekly keys of ring backups live on; trying again");
+        }
     }
 }
 

@@ -53,6 +53,24 @@ fn the_command_page_is_fresh() -> Result<()> {
 }
 
 #[test]
+fn the_cryptography_page_is_fresh() -> Result<()> {
+    let table = says(&["key", "inventory"])?;
+    fresh(
+        "docs/crypto.md",
+        &format!(
+            "# Cryptography\n\n{GENERATED}\n\n\
+             Every algorithm that is used, with the size of its key, the module that computes it and the code that calls it. \
+             `sealpost key inventory` prints this table, and `sealpost key inventory --json` also says which keys an \
+             instance has. Nothing here can be configured downwards. [Security](security.md) says what it protects and \
+             what it does not.\n\n\
+             The build feature `fips` takes the module of AWS-LC that is validated by FIPS 140-3 for all lines that name \
+             AWS-LC, TLS included; it needs CMake and Go to build. argon2id and the recovery kit's shares are outside of \
+             every validated module.\n\n{table}"
+        ),
+    )
+}
+
+#[test]
 fn links_lead_somewhere() -> Result<()> {
     let mut wrong = Vec::new();
     for page in pages()? {

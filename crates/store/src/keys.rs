@@ -18,6 +18,7 @@
 //!
 //! Tenant 0 is the instance's own: its log, and what happens before a tenant is known.
 
+mod facts;
 mod inspect;
 mod labelled;
 mod master;
@@ -38,6 +39,7 @@ use sealpost_model::{Fault, Id, LifeKeyId, TenantId};
 use crate::ring::{self, Ring};
 use crate::{ReadTx, Schema, Scope, Store, Tx, params, sql};
 
+pub use facts::KeyFacts;
 pub use inspect::inspect;
 use labelled::Blinds;
 pub use master::{Fingerprint, Keeper, Master, NewMaster, Passphrase, Purpose, SHORTEST, Unopened};
@@ -187,6 +189,7 @@ sql! {
     NEXT_DATA_KEYS = "SELECT tenant, id, kind, epoch, wrapped FROM data_key
                       WHERE tenant > ?1 OR (tenant = ?1 AND id > ?2) ORDER BY tenant, id LIMIT 1000";
     DELETE_JOURNAL_KEY = "DELETE FROM journal_key WHERE tenant = ?1 AND day = ?2 AND life = ?3";
+    COUNT_DATA_KEYS = "SELECT COUNT(*) FROM data_key WHERE tenant = ?1 AND kind = ?2 AND epoch = ?3";
     NEXT_DAYS = "SELECT tenant, day, life FROM journal_key
                  WHERE tenant > ?1 OR (tenant = ?1 AND day > ?2) ORDER BY tenant, day LIMIT 1000";
 }
@@ -257,6 +260,11 @@ impl Keys {
     /// The life keys.
     pub fn ring(&self) -> &Ring {
         &self.inner.ring
+    }
+
+    /// The name of today's master key.
+    pub fn master_name(&self) -> Fingerprint {
+        self.inner.master.fingerprint()
     }
 
     /// The master key.

@@ -4,6 +4,7 @@ mod ca;
 mod certificates;
 mod client;
 mod facts;
+mod inventory;
 mod server;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use sealpost_model::SharedClock;
 pub use ca::LocalCa;
 pub use certificates::{ACME_ALPN, Certificates};
 pub use client::{Hello, TlsClient, Unverified, Verdict, trust_from_pem};
+pub use inventory::offer;
 pub use server::{ServerCertificate, ServerTls};
 
 /// What is spoken: TLS 1.3 suites, and of TLS 1.2 those with ephemeral keys and an AEAD (S14, S22; RFC 9325).

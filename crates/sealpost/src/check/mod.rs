@@ -13,6 +13,7 @@ mod configuration;
 mod content;
 mod dns;
 mod finding;
+mod keys;
 mod listen;
 mod orders;
 mod outbound;
@@ -72,6 +73,7 @@ async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -
     anchor::check(scene, opened, found).await?;
     orders::check(scene, opened, found).await?;
     blobs::check(scene, opened, found).await?;
+    keys::check(scene, opened, found)?;
     content::check(scene, opened, found).await
 }
 

@@ -57,6 +57,7 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         Act::Session(act) => act.answer(instance, peer).await,
         Act::Pending(act) => act.answer(instance, peer).await,
         Act::Rules(act) => act.answer(instance, peer).await,
+        Act::Key(act) => act.answer(instance, peer).await,
         Act::Ban(act) => act.answer(instance, peer).await,
         Act::Connector(act) => act.answer(instance, peer).await,
         Act::Device(act) => act.answer(instance, peer).await,

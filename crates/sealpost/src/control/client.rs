@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use sealpost_policy::Role;
 
+pub use super::Reply;
 use super::{
-    Act, Reply, Request, SignIn, address, ban, blobs, connector, device, grant, group, pending, role, rules,
-    session,
+    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, pending, role, rules, session,
 };
 use crate::Which;
 
@@ -104,6 +104,13 @@ pub struct How {
     /// Print JSON, a line a row.
     #[arg(long, global = true)]
     json: bool,
+}
+
+impl How {
+    /// Reads the configuration of the instance that is meant.
+    pub fn load(&self) -> Result<crate::config::Config> {
+        self.which.load()
+    }
 }
 
 /// `sealpost user ...`
@@ -233,15 +240,33 @@ pub async fn run(command: Command) -> Result<ExitCode> {
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     };
     let how = command.how().clone();
-    let sign_in = match how.sign_in {
-        Some(address) => Some(SignIn { address, password: line("password for --as")? }),
-        None => None,
+    let sign_in = sign_in(&how, &mut line)?;
+    let act = command.act(&mut line)?;
+    show(&how, send(&how, sign_in, act)?)
+}
+
+/// Asks the server; the password for `--as` is the first line of standard input.
+pub fn ask(how: &How, act: Act) -> Result<Reply> {
+    let mut input = std::io::stdin().lines();
+    let mut line = |what: &str| -> Result<String> {
+        input.next().transpose()?.with_context(|| format!("standard input holds no {what}"))
     };
+    let sign_in = sign_in(how, &mut line)?;
+    send(how, sign_in, act)
+}
+
+fn sign_in(how: &How, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Option<SignIn>> {
+    Ok(match &how.sign_in {
+        Some(address) => Some(SignIn { address: address.clone(), password: line("password for --as")? }),
+        None => None,
+    })
+}
+
+fn send(how: &How, sign_in: Option<SignIn>, act: Act) -> Result<Reply> {
     let token = match sign_in {
         Some(_) => None,
         None => std::env::var("SEALPOST_TOKEN").ok().filter(|token| !token.is_empty()),
     };
-    let act = command.act(&mut line)?;
     let config = how.which.load()?;
     let path = config.control_socket();
     let mut stream = UnixStream::connect(&path).with_context(|| {
@@ -258,7 +283,12 @@ pub async fn run(command: Command) -> Result<ExitCode> {
     stream.write_all(&bytes)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
-    match serde_json::from_str(&answer).context("the server ended before it answered; see its log")? {
+    serde_json::from_str(&answer).context("the server ended before it answered; see its log")
+}
+
+/// Prints the answer.
+pub fn show(how: &How, reply: Reply) -> Result<ExitCode> {
+    match reply {
         Reply::Done { rows, text: _ } if how.json => {
             let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
             crate::print(&lines)?;

@@ -17,6 +17,7 @@ mod connector;
 mod device;
 mod grant;
 mod group;
+pub mod key;
 mod pending;
 mod role;
 mod rules;
@@ -110,6 +111,8 @@ pub enum Act {
     Pending(pending::Act),
     /// The organisation's rules.
     Rules(rules::Act),
+    /// Keys.
+    Key(key::Act),
     /// Networks that are shut out.
     Ban(ban::Act),
     /// Servers that are trusted to hand over mail.
@@ -145,6 +148,7 @@ impl Act {
             Self::Session(act) => act.command(),
             Self::Pending(act) => act.command(),
             Self::Rules(act) => act.command(),
+            Self::Key(act) => act.command(),
             Self::Ban(act) => act.command(),
             Self::Connector(act) => act.command(),
             Self::Device(act) => act.command(),

@@ -52,8 +52,6 @@ pub enum Purpose {
     Rotation,
     /// The MACs of papers beside the ring.
     Papers,
-    /// What a demonstration keeps beside its data.
-    Sample,
 }
 
 impl Purpose {
@@ -64,7 +62,6 @@ impl Purpose {
             Self::Weeks => "weekly keys",
             Self::Rotation => "rotation",
             Self::Papers => "papers",
-            Self::Sample => "sample",
         }
     }
 }
@@ -131,22 +128,6 @@ impl Master {
     /// Whether it opens what this name wrapped.
     pub fn knows(&self, wrapper: &[u8]) -> bool {
         self.with(|held| held.named(wrapper).is_some())
-    }
-
-    /// Seals bytes for a purpose; see [`Master::open`].
-    pub fn seal(&self, purpose: Purpose, random: &Random, aad: &Aad, plain: &[u8]) -> Vec<u8> {
-        self.with(|held| held.current.key.derive(purpose.label()).seal(random, aad, plain))
-    }
-
-    /// Opens what [`Master::seal`] made with this master key or the one whose place it takes.
-    ///
-    /// # Errors
-    /// [`Tampered`].
-    pub fn open(&self, purpose: Purpose, aad: &Aad, sealed: &[u8]) -> Result<Vec<u8>, Tampered> {
-        self.with(|held| {
-            let open = |one: &One| one.key.derive(purpose.label()).open(aad, sealed);
-            open(&held.current).or_else(|e| held.other.as_ref().map_or(Err(e), open))
-        })
     }
 
     /// The MAC of `parts` under the child for a purpose, with the master key's name.

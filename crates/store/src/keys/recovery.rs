@@ -47,7 +47,7 @@ impl RecoveryKit {
     /// Makes a kit of `n` shares, any `k` of which bring the master key back. An older kit is void from then on.
     ///
     /// # Errors
-    /// [`Error::Kit`] when fewer than 2 are to suffice, or more than 16 are to be made; [`Error::Ring`].
+    /// [`Error::Kit`] when none is to suffice, or more than 16 are to be made; [`Error::Ring`].
     pub fn create(keys: &Keys, k: u8, n: u8) -> Result<Self> {
         let store = &keys.inner.store;
         Self::create_for(keys.master(), keys.ring().places(), store.random(), store.clock().now(), k, n)
@@ -61,9 +61,9 @@ impl RecoveryKit {
         k: u8,
         n: u8,
     ) -> Result<Self> {
-        if k < 2 || n < k || n > MOST_SHARES {
+        if k == 0 || n < k || n > MOST_SHARES {
             return Err(Error::Kit(format!(
-                "{k} of {n} is no kit: let at least 2 people have to come together, of at most {MOST_SHARES}"
+                "{k} of {n} is no kit: make 1 to {MOST_SHARES} shares, and let so many of them be enough; 2 of 3 is usual"
             )));
         }
         let secret = random.key();
@@ -290,7 +290,7 @@ mod tests {
         assert!(matches!(open(&world.places, &shares[..2]), Err(Error::Shares(_))));
         let said = open(&world.places, &old[..2]).unwrap_err().to_string();
         assert!(said.contains(&old[0].kit_name()), "{said}");
-        for (k, n) in [(1, 3), (0, 0), (4, 3), (2, 17)] {
+        for (k, n) in [(0, 3), (0, 0), (4, 3), (2, 17)] {
             assert!(RecoveryKit::create_for(&world.master, &world.places, &world.random, NOW, k, n).is_err());
         }
         assert!(open(&world.places, &shares[1..4]).is_ok(), "a kit that was refused replaced nothing");

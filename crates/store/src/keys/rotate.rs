@@ -241,7 +241,10 @@ impl Keys {
     }
 
     /// Up to [`CHUNK`] roots behind this one, in order.
-    async fn roots_after(&self, (tenant, kind, epoch): (i64, i64, i64)) -> Result<Vec<StoredRoot>> {
+    pub(super) async fn roots_after(
+        &self,
+        (tenant, kind, epoch): (i64, i64, i64),
+    ) -> Result<Vec<StoredRoot>> {
         let read = move |tx: &ReadTx| -> Result<Vec<StoredRoot>> {
             let mut rows = tx.rows(&NEXT_ROOT, params![tenant, kind, epoch], |r| {
                 let life = Some(r.id(3)?).filter(|id: &LifeKeyId| id.raw() != 0);

@@ -84,7 +84,7 @@ fn unusable(path: &Path, why: &str) -> Error {
     Error::MasterFile { path: path.to_owned(), why: why.to_owned() }
 }
 
-fn parse(text: &str) -> Option<Key> {
+pub(super) fn parse(text: &str) -> Option<Key> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (key, check) = lines.next()?.strip_prefix(PREFIX)?.split_once(':')?;
     let key = Key::from_bytes(base32::decode::<32>(key)?);

@@ -50,6 +50,16 @@ impl NewMaster {
         Ok(Self::given(&Master::load_file(path)?))
     }
 
+    /// The key in the text of such a file.
+    ///
+    /// # Errors
+    /// [`Error::Master`].
+    pub fn in_text(text: &Secret<String>) -> Result<Self> {
+        let key = super::file::parse(text.expose());
+        let key = key.ok_or_else(|| Error::Master("the text is that of no master key file".to_owned()))?;
+        Ok(Self { one: One::new(key), paper: None })
+    }
+
     /// A master key that is kept elsewhere, durably.
     pub fn given(master: &Master) -> Self {
         Self { one: master.current(), paper: None }
