@@ -186,7 +186,7 @@ impl JournalRow {
 /// # Errors
 /// The store's.
 pub fn insert(tx: &mut Tx, row: &JournalRow) -> Result<(), sealpost_store::Error> {
-    tx.execute(
+    tx.apply(
         &schema::INSERT_JOURNAL,
         params![
             row.id,

@@ -45,11 +45,11 @@ impl std::fmt::Debug for Entry {
 /// # Errors
 /// What the store says.
 pub fn insert(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Error> {
-    entry.write(tx, &schema::INSERT).map(drop)
+    entry.write(tx, &schema::INSERT)
 }
 
 /// Writes an entry that may be there already: ingestion runs again after a crash.
-pub(crate) fn ingest(tx: &mut Tx, entry: &Entry) -> Result<usize, sealpost_store::Error> {
+pub(crate) fn ingest(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Error> {
     entry.write(tx, &schema::INGEST)
 }
 
@@ -76,7 +76,7 @@ impl Entry {
         }
     }
 
-    fn write(&self, tx: &mut Tx, statement: &Sql) -> Result<usize, sealpost_store::Error> {
+    fn write(&self, tx: &mut Tx, statement: &Sql) -> Result<(), sealpost_store::Error> {
         let row = params![
             self.id,
             self.tenant,
@@ -94,7 +94,7 @@ impl Entry {
             self.detail,
             self.commitment,
         ];
-        tx.execute(statement, row)
+        tx.apply(statement, row)
     }
 
     /// Its id, by which ledger and dossier cite it.

@@ -48,7 +48,7 @@ impl Audit {
             let chunk: Arc<[Entry]> = chunk.into();
             self.inner
                 .store
-                .write(Scope::bulk(), move |tx| chunk.iter().try_for_each(|e| entry::ingest(tx, e).map(drop)))
+                .write(Scope::bulk(), move |tx| chunk.iter().try_for_each(|e| entry::ingest(tx, e)))
                 .await?;
         }
         Ok(damage)

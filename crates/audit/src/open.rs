@@ -1,5 +1,7 @@
 //! Acts with an effect outside the database: opened in a commit of their own first, completed after.
 
+use std::collections::HashMap;
+
 use sealpost_model::{AuditId, Id};
 use sealpost_store::{Scope, Tx, params};
 
@@ -66,22 +68,34 @@ impl Audit {
         Ok((Open { audit: self.clone(), draft, id: entry.id() }, entry))
     }
 
-    /// Completes as `unknown` whatever an earlier run left open.
-    pub(crate) async fn complete_unknown(&self) -> Result<(), Error> {
-        let mut after = 0_i64;
+    /// Completes as `unknown` whatever a process left open that is gone.
+    /// `starting`: this one has opened none yet.
+    pub(crate) async fn complete_unknown(&self, starting: bool) -> Result<(), Error> {
+        let (mut after, own) = (0_i64, self.inner.store.node());
         loop {
-            let left: Vec<(i64, Option<Result<Placed, i64>>)> = self
+            let (last, left) = self
                 .inner
                 .store
                 .read(move |tx| {
-                    let ids = tx.rows(&schema::OPENED, params![after], |r| r.int(0))?;
-                    ids.into_iter()
-                        .map(|id| Ok((id, tx.row(&schema::BY_ID, params![id], Placed::try_read)?)))
-                        .collect::<Result<Vec<_>, sealpost_store::Error>>()
+                    let open = tx.rows(&schema::OPENED, params![after], |r| Ok((r.int(0)?, r.int(1)?)))?;
+                    let mut left: Vec<(i64, Option<Result<Placed, i64>>)> = Vec::new();
+                    let mut alive = HashMap::from([(own, !starting)]);
+                    for (id, node) in &open {
+                        if !alive.contains_key(node) {
+                            alive.insert(*node, tx.lives(*node)?);
+                        }
+                        if alive.get(node) == Some(&false) {
+                            left.push((*id, tx.row(&schema::BY_ID, params![*id], Placed::try_read)?));
+                        }
+                    }
+                    Ok::<_, sealpost_store::Error>((open.last().map(|(id, _)| *id), left))
                 })
                 .await?;
-            let Some((last, _)) = left.last() else { return Ok(()) };
-            after = *last;
+            let Some(last) = last else { return Ok(()) };
+            after = last;
+            if left.is_empty() {
+                continue;
+            }
             tracing::warn!(count = left.len(), "acts that an earlier run left open are completed as unknown");
             for (id, row) in left {
                 let Some(Ok(Placed { entry, .. })) = row else {
@@ -97,7 +111,11 @@ impl Audit {
                     }
                 };
                 let closing = self.closing(&keys, &entry);
-                self.inner.store.write(Scope::bulk(), move |tx| insert_completion(tx, &closing)).await?;
+                match self.inner.store.write(Scope::bulk(), move |tx| insert_completion(tx, &closing)).await {
+                    // Another node was faster, or its own did end it.
+                    Ok(()) | Err(sealpost_store::Error::Fenced) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }
@@ -152,7 +170,8 @@ impl Open {
 /// What the store says.
 pub fn insert_open(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Error> {
     crate::insert(tx, entry)?;
-    tx.apply(&schema::OPEN, params![entry.id()])
+    let node = tx.node();
+    tx.apply(&schema::OPEN, params![entry.id(), node])
 }
 
 /// Writes a completing entry in the caller's transaction.
@@ -161,5 +180,9 @@ pub fn insert_open(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Err
 /// What the store says.
 pub fn insert_completion(tx: &mut Tx, entry: &Entry) -> Result<(), sealpost_store::Error> {
     crate::insert(tx, entry)?;
-    tx.apply(&schema::CLOSE, params![AuditId::from_raw(entry.closes)])
+    // Whoever took this process for gone has completed it as `unknown`.
+    match tx.execute(&schema::CLOSE, params![AuditId::from_raw(entry.closes)])? {
+        0 => Err(sealpost_store::Error::Fenced),
+        _ => Ok(()),
+    }
 }

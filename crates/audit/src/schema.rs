@@ -32,7 +32,8 @@ pub const SCHEMA: Schema = Schema {
         ) {strict};
         CREATE INDEX audit_pending ON audit (tenant, id) WHERE position IS NULL;
         CREATE TABLE audit_open (
-            id {int} PRIMARY KEY
+            id {int} PRIMARY KEY,
+            node {int} NOT NULL
         ) {strict};
         CREATE TABLE audit_tree (
             tenant {int} PRIMARY KEY,
@@ -128,8 +129,8 @@ sql! {
         INSERT INTO audit_tile (tenant, level, number, hashes, ids) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (tenant, level, number) DO UPDATE SET hashes = excluded.hashes, ids = excluded.ids";
     pub TILES_BEYOND = "SELECT count(*) FROM audit_tile WHERE tenant = ?1 AND level = ?2 AND number >= ?3";
-    pub OPEN = "INSERT INTO audit_open (id) VALUES (?1)";
+    pub OPEN = "INSERT INTO audit_open (id, node) VALUES (?1, ?2)";
     pub CLOSE = "DELETE FROM audit_open WHERE id = ?1";
-    pub OPENED = "SELECT id FROM audit_open WHERE id > ?1 ORDER BY id LIMIT 1000";
+    pub OPENED = "SELECT id, node FROM audit_open WHERE id > ?1 ORDER BY id LIMIT 1000";
     pub IS_OPEN = "SELECT id FROM audit_open WHERE id = ?1";
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sealpost_model::{AuditId, Id, TenantId};
 use sealpost_store::keys::TenantKeys;
-use sealpost_store::{ReadTx, Scope, params};
+use sealpost_store::{Param as _, ReadTx, Scope, params};
 
 use crate::anchor::Anchored;
 use crate::checkpoint::{self, Signed};
@@ -28,11 +28,18 @@ impl Audit {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut said = String::new();
+        let mut look = tokio::time::Instant::now() + LOOK;
         loop {
             let last = tokio::select! {
                 () = &mut stop => true,
                 _ = tick.tick() => false,
             };
+            if tokio::time::Instant::now() >= look && self.inner.sequencing.take().await.is_some() {
+                look = tokio::time::Instant::now() + LOOK;
+                if let Err(error) = self.complete_unknown(false).await {
+                    tracing::warn!(%error, "acts that a server left open which is gone could not be completed");
+                }
+            }
             match self.pass().await {
                 Ok(()) => said.clear(),
                 Err(error) => {
@@ -44,7 +51,7 @@ impl Audit {
                 }
             }
             if last {
-                return;
+                return self.inner.sequencing.end().await;
             }
         }
     }
@@ -61,6 +68,10 @@ impl Audit {
             // Rotation ends the file even if it could not be synced.
             Err(error) => self.ingest().await.and(Err(error)),
         };
+        // Each process has a read journal of its own; the trees are one process's at a time.
+        if self.inner.sequencing.take().await.is_none() {
+            return result;
+        }
         let mut newest = Vec::new();
         let tenants =
             self.inner.store.read(|tx| tx.rows(&schema::PENDING_TENANTS, params![], |r| r.id(0))).await?;
@@ -193,12 +204,9 @@ impl Audit {
                 for (place, tile) in &tiles {
                     tree::put_tile(tx, tenant, *place, tile)?;
                 }
-                for (id, position) in &places {
-                    if tx.execute(&schema::PLACE, params![id, position])? != 1 {
-                        return Err(Error::Raced);
-                    }
-                }
-                Ok(())
+                let rows = places.iter().map(|(id, position)| [id.value(), position.value()]);
+                let placed = tx.execute_each(&schema::PLACE, rows)?;
+                if placed.iter().all(|rows| *rows == 1) { Ok(()) } else { Err(Error::Raced) }
             })
             .await
     }
@@ -233,5 +241,7 @@ pub(crate) fn authentic(keys: &TenantKeys, entry: &Entry) -> bool {
         .is_ok_and(|plain| crate::detail::commitment(&plain) == entry.commitment.as_slice())
 }
 
+/// How often acts are looked for that another server left open and is gone.
+const LOOK: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(400);
 pub(crate) const BATCH: usize = 1000;

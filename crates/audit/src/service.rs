@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealpost_crypto::{Random, SigningKey};
 use sealpost_model::{Actor, AuditId, Client, SharedClock, TenantId, Time};
 use sealpost_store::keys::{Keys, Root, TenantKeys};
-use sealpost_store::{Scope, Store};
+use sealpost_store::{Scope, Store, Turn};
 
 use crate::anchor::{Anchor, Witness};
 use crate::detail::{ClientFacts, Detail};
@@ -47,6 +47,9 @@ pub struct Audit {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// A sequencer that gives no sign of life for so long has its work taken over.
+const TURN: Duration = Duration::from_secs(5);
+
 pub(crate) struct Inner {
     pub store: Store,
     pub keys: Keys,
@@ -57,6 +60,8 @@ pub(crate) struct Inner {
     pub anchors: Vec<Anchor>,
     /// Held during a pass of the sequencer.
     pub passing: tokio::sync::Mutex<()>,
+    /// Whose turn it is to sequence: one process of all that share the store.
+    pub sequencing: Turn,
 }
 
 impl Audit {
@@ -76,10 +81,11 @@ impl Audit {
         let journal = Journal::open(store.data().join("read-journal"))?;
         let anchors = options.anchors.iter().cloned().map(Anchor::new).collect();
         let passing = tokio::sync::Mutex::new(());
-        let inner = Inner { store, keys, clock, random, options, journal, anchors, passing };
+        let sequencing = Turn::new(store.clone(), "audit sequencer", TURN);
+        let inner = Inner { store, keys, clock, random, options, journal, anchors, passing, sequencing };
         let audit = Self { inner: Arc::new(inner) };
         audit.ingest().await?;
-        audit.complete_unknown().await?;
+        audit.complete_unknown(true).await?;
         audit.ingest_offline().await?;
         audit.read_anchors().await;
         Ok(audit)

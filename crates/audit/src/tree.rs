@@ -141,7 +141,7 @@ pub(crate) fn put_tile(
         leb(&mut ids, ((step << 1) ^ (step >> 63)) as u64);
         last = *id;
     }
-    tx.execute(&schema::PUT_TILE, params![tenant, level, number as i64, tile.hashes, ids]).map(drop)
+    tx.apply(&schema::PUT_TILE, params![tenant, level, number as i64, tile.hashes, ids])
 }
 
 /// The ids of a level-0 tile: zigzag LEB128 of the differences. Damaged bytes give a shorter list, which `verify` sees.

@@ -39,7 +39,7 @@ use sealpost_crypto::Random;
 use sealpost_identity::Identity;
 use sealpost_mailbox::Mailboxes;
 use sealpost_model::SharedClock;
-use sealpost_store::{Store, keys::Keys};
+use sealpost_store::{Store, Turn, keys::Keys};
 
 pub use body::{Arrival, Incoming};
 pub use courier::{Batch, Courier, Couriers, Evidence, Future, Job, Outcome};
@@ -72,6 +72,8 @@ struct Inner {
     random: Random,
     options: Options,
     meters: Meters,
+    /// Whose turn it is to destroy keys.
+    reaping: Turn,
 }
 
 /// What became of messages that came in by any way.
@@ -84,6 +86,9 @@ pub struct Meters {
     /// Not taken for now: their sender tries again.
     pub deferred: sealpost_model::Counter,
 }
+
+/// A server that destroys keys and gives no sign of life for so long is taken for gone.
+const REAPING: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What an administrator sets.
 #[derive(Clone, Debug)]
@@ -136,6 +141,7 @@ impl Delivery {
         let Ground { store, keys, audit, identity, archive, mailboxes, clock, random } = ground;
         Self {
             inner: Arc::new(Inner {
+                reaping: Turn::new(store.clone(), "key destruction", REAPING),
                 store,
                 keys,
                 audit,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealpost_audit::{Completion, Entry, Open, Outcome as AuditOutcome, Verb};
 use sealpost_model::{Actor, Client, Id, LedgerId, LifeKeyId, QueueId, SubmissionId, TenantId, Time};
 use sealpost_policy::{Grade, Method, Reason};
-use sealpost_store::{Row, Scope, Topic, Tx, keys::TenantKeys, params};
+use sealpost_store::{Param as _, Row, Scope, Topic, Tx, keys::TenantKeys, params};
 
 use crate::bounce::Bounce;
 use crate::ledger::{Detail, State};
@@ -42,6 +42,7 @@ struct Begun {
     id: QueueId,
     ledger: LedgerId,
     tenant: TenantId,
+    attempt: u32,
     /// Whether it may have left this server.
     left: bool,
 }
@@ -139,24 +140,25 @@ impl Delivery {
 
     /// Claims what is due. The commit of this is what makes an attempt *maybe sent* when the process dies.
     pub(crate) async fn claim(&self) -> Result<Vec<Claimed>, Error> {
-        let now = self.inner.clock.now();
-        let due: Vec<Claimed> =
-            self.inner.store.read(move |tx| tx.rows(&schema::DUE, params![now, CLAIM], claimed)).await?;
-        if due.is_empty() {
-            return Ok(due);
+        let (now, node) = (self.inner.clock.now(), self.inner.store.node());
+        loop {
+            let due: Vec<Claimed> =
+                self.inner.store.read(move |tx| tx.rows(&schema::DUE, params![now, CLAIM], claimed)).await?;
+            if due.is_empty() {
+                return Ok(due);
+            }
+            let claim = move |tx: &mut Tx| -> Result<Vec<Claimed>, Error> {
+                let taken =
+                    tx.execute_each(&schema::CLAIM, due.iter().map(|r| [r.id.value(), node.value()]))?;
+                let mine = due.iter().zip(taken).filter(|(_, changed)| *changed == 1);
+                Ok(mine.map(|(row, _)| Claimed { attempt: row.attempt + 1, ..row.clone() }).collect())
+            };
+            let mine = self.inner.store.write(Scope::unlocked(), claim).await?;
+            // Another node may have been faster with all of them; then there may be more.
+            if !mine.is_empty() {
+                return Ok(mine);
+            }
         }
-        self.inner
-            .store
-            .write(Scope::instance(), move |tx| {
-                let mut mine = Vec::with_capacity(due.len());
-                for row in &due {
-                    if tx.execute(&schema::CLAIM, params![row.id])? == 1 {
-                        mine.push(Claimed { attempt: row.attempt + 1, ..row.clone() });
-                    }
-                }
-                Ok(mine)
-            })
-            .await
     }
 
     /// Decides what an outcome means for its row.
@@ -224,12 +226,14 @@ impl Delivery {
         ended: Entry,
         bounce: Option<Bounce>,
     ) -> Result<(), Refused> {
-        let now = self.inner.clock.now();
-        let scope = bounce.as_ref().map_or(Scope::instance(), Bounce::scope);
+        let (now, node) = (self.inner.clock.now(), self.inner.store.node());
+        // The tenant, so that of two nodes one sees that the last row of a message goes.
+        let tenant = settled.first().map_or(Scope::instance(), |s| Scope::tenant(s.row.tenant));
+        let scope = bounce.as_ref().map_or(tenant.clone(), |bounce| tenant.with(&bounce.scope()));
         self.inner
             .store
             .write(scope, move |tx| {
-                settled.iter().try_for_each(|s| write_one(tx, s, now))?;
+                settled.iter().try_for_each(|s| write_one(tx, s, node, now))?;
                 if let Some(first) = settled.first() {
                     end_submission(tx, &first.keys, first.row.submission, now)?;
                 }
@@ -239,17 +243,46 @@ impl Delivery {
             .await
     }
 
-    /// What an earlier process had begun when it died: it may have arrived. Tried again, and shown as that.
+    /// What a process had begun when it died: it may have arrived. Tried again, and shown as that.
     pub(crate) async fn release_stranded(&self) -> Result<usize, Error> {
+        let own = self.inner.store.node();
+        let dead: Vec<i64> = self
+            .inner
+            .store
+            .read(move |tx| {
+                let mut nodes = tx.rows(&schema::SENDING, params![], |r| r.int(0))?;
+                let mut dead = Vec::new();
+                for node in nodes.drain(..).filter(|node| *node != own) {
+                    if !tx.lives(node)? {
+                        dead.push(node);
+                    }
+                }
+                Ok::<_, sealpost_store::Error>(dead)
+            })
+            .await?;
+        let mut released = 0;
+        for node in dead {
+            released += self.release_all_of(node).await?;
+        }
+        Ok(released)
+    }
+
+    async fn release_all_of(&self, node: i64) -> Result<usize, Error> {
         let mut released = 0;
         loop {
             let rows: Vec<Begun> = self
                 .inner
                 .store
-                .read(|tx| {
-                    tx.rows(&schema::STRANDED, params![], |r| {
+                .read(move |tx| {
+                    tx.rows(&schema::STRANDED, params![node], |r| {
                         let (id, ledger, method, tenant) = (r.id(0)?, r.id(1)?, r.int(2)?, r.id(3)?);
-                        Ok(Begun { id, ledger, tenant, left: method == Method::Smtp as i64 })
+                        Ok(Begun {
+                            id,
+                            ledger,
+                            tenant,
+                            attempt: r.small(4)?,
+                            left: method == Method::Smtp as i64,
+                        })
                     })
                 })
                 .await?;
@@ -257,7 +290,7 @@ impl Delivery {
                 return Ok(released);
             }
             released += rows.len();
-            self.release(rows, self.inner.clock.now()).await?;
+            self.release(node, rows, self.inner.clock.now()).await?;
         }
     }
 
@@ -268,25 +301,27 @@ impl Delivery {
         let due = self.inner.clock.now().plus(backoff(attempt));
         let begun = |row: Claimed| {
             let left = left && row.method == Method::Smtp;
-            Begun { id: row.id, ledger: row.ledger, tenant: row.tenant, left }
+            Begun { id: row.id, ledger: row.ledger, tenant: row.tenant, attempt: row.attempt, left }
         };
-        if let Err(error) = self.release(rows.into_iter().map(begun).collect(), due).await {
+        let node = self.inner.store.node();
+        if let Err(error) = self.release(node, rows.into_iter().map(begun).collect(), due).await {
             tracing::error!(%error, "messages wait for the next start to be tried again");
         }
     }
 
     /// Ends attempts that nobody settled; what may have left is *maybe sent*.
-    async fn release(&self, rows: Vec<Begun>, due: Time) -> Result<(), Error> {
+    async fn release(&self, node: i64, rows: Vec<Begun>, due: Time) -> Result<(), Error> {
         let now = self.inner.clock.now();
         let mut keys = HashMap::new();
         for row in rows.iter().filter(|row| row.left) {
             keys.insert(row.tenant, self.inner.keys.tenant(row.tenant).await?);
         }
+        let scope = rows.iter().fold(Scope::unlocked(), |scope, row| scope.with(&Scope::tenant(row.tenant)));
         self.inner
             .store
-            .write(Scope::instance(), move |tx| {
+            .write(scope, move |tx| {
                 for row in &rows {
-                    if tx.execute(&schema::RELEASE, params![row.id, due])? == 0 {
+                    if tx.execute(&schema::RELEASE, params![row.id, node, row.attempt, due])? == 0 {
                         continue;
                     }
                     if let (true, Some(keys)) = (row.left, keys.get(&row.tenant)) {
@@ -307,6 +342,8 @@ impl Delivery {
     /// # Errors
     /// The ring's, the store's and the log's.
     pub async fn destroy_doomed(&self) -> Result<usize, Error> {
+        // One node at a time; another one's turn is no error.
+        let Some(lease) = self.inner.reaping.take().await else { return Ok(0) };
         let rows: Vec<(LifeKeyId, TenantId, Time, Vec<u8>)> = self
             .inner
             .store
@@ -338,11 +375,13 @@ impl Delivery {
             let open = self.inner.audit.open(draft).await?;
             self.inner.keys.ring().destroy(&keys).await?;
             let entry = open.completion(AuditOutcome::Done).await?;
+            let lease = lease.clone();
             self.inner
                 .store
                 .write(Scope::tenant(tenant), move |tx| {
+                    tx.fence(&lease)?;
                     for life in &keys {
-                        tx.execute(&schema::DESTROYED, params![*life])?;
+                        tx.apply(&schema::DESTROYED, params![*life])?;
                     }
                     sealpost_audit::insert_completion(tx, &entry)?;
                     Ok::<_, Error>(())
@@ -384,7 +423,7 @@ impl Delivery {
         let now = self.inner.clock.now();
         self.inner
             .store
-            .write(Scope::instance(), move |tx| {
+            .write(Scope::unlocked(), move |tx| {
                 tx.after_commit(Topic::Queue);
                 Ok(tx.execute(&schema::QUEUE_NOW, params![id, tenant, now])? == 1)
             })
@@ -392,23 +431,26 @@ impl Delivery {
     }
 }
 
-fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::Error> {
+fn write_one(tx: &mut Tx, s: &Settled, node: i64, now: Time) -> Result<(), sealpost_store::Error> {
+    // Nobody's but the process that claimed it, and not once others took that for dead.
+    let (id, attempt) = (s.row.id, s.row.attempt);
+    let ours = |changed: usize| if changed == 1 { Ok(()) } else { Err(sealpost_store::Error::Fenced) };
     let (method, state) = match &s.next {
         Next::Done(state) => {
-            tx.execute(&schema::DONE, params![s.row.id])?;
+            ours(tx.execute(&schema::DONE, params![id, node, attempt])?)?;
             if s.row.method == Method::Local {
                 tx.execute(&schema::FORGET_HANDED, params![s.row.id])?;
             }
             (s.row.method, *state)
         }
         Next::Again(due) => {
-            tx.execute(&schema::AGAIN, params![s.row.id, *due])?;
+            ours(tx.execute(&schema::AGAIN, params![id, node, attempt, *due])?)?;
             (s.row.method, State::Queued)
         }
         Next::Switch(method, why) => {
             let (number, reason) = (*method as i64, *why as i64);
             let mac = marks::queue(&s.keys, &Claimed { method: *method, reason: *why, ..s.row.clone() });
-            tx.execute(&schema::SWITCH, params![s.row.id, now, number, reason, mac])?;
+            ours(tx.execute(&schema::SWITCH, params![id, node, attempt, now, number, reason, mac])?)?;
             tx.after_commit(Topic::Queue);
             (*method, State::Queued)
         }
@@ -416,7 +458,7 @@ fn write_one(tx: &mut Tx, s: &Settled, now: Time) -> Result<(), sealpost_store::
     let method = if state == State::Waiting { Method::Pickup } else { method };
     let change = Change { method: Some(method), state, reason: Some(s.reason.name()), grade: s.grade, now };
     let mac = marks::changed(tx, &s.keys, s.row.ledger, &change)?;
-    tx.execute(
+    tx.apply(
         &schema::UPDATE_LEDGER,
         params![
             s.row.ledger,
@@ -444,7 +486,7 @@ fn end_submission(
     }
     let life = tx.row(&schema::SUBMISSION_LIFE, params![submission], |r| r.opt_id::<LifeKeyId>(0))?.flatten();
     if let Some(life) = life {
-        tx.execute(&schema::SUBMISSION_ENDS, params![submission, &[][..]])?;
+        tx.apply(&schema::SUBMISSION_ENDS, params![submission, &[][..]])?;
         doom(tx, keys, life, now)?;
     }
     Ok(())
@@ -456,7 +498,7 @@ fn end_submission(
 /// The store's.
 pub fn doom(tx: &mut Tx, keys: &TenantKeys, life: LifeKeyId, now: Time) -> Result<(), sealpost_store::Error> {
     let mac = marks::doomed(keys, life, now);
-    tx.execute(&schema::DOOM, params![life, keys.tenant(), now, mac]).map(drop)
+    tx.apply(&schema::DOOM, params![life, keys.tenant(), now, mac])
 }
 
 pub(crate) fn claimed(r: &Row<'_>) -> Result<Claimed, sealpost_store::Error> {

@@ -87,7 +87,7 @@ impl Ready {
         }
         if let Some(Outgoing { life, wrapped, summary, detail }) = &self.outgoing {
             let (kind, Bound { account, person, accepted, blob, .. }) = (self.kind as i64, self.bound);
-            tx.execute(
+            tx.apply(
                 &schema::INSERT_SUBMISSION,
                 params![
                     self.id,
@@ -117,7 +117,7 @@ impl Ready {
         let (tenant, id, kind) = (self.tenant, self.id, self.kind as i64);
         let Bound { account, accepted: now, .. } = self.bound;
         let (method, state) = (*method as i64, *state as i64);
-        tx.execute(
+        tx.apply(
             &schema::INSERT_LEDGER,
             params![
                 *ledger,
@@ -136,7 +136,7 @@ impl Ready {
         )?;
         if let Some(QueueRow { id: queue, pickup, floor, mac }) = queue {
             let (floor, reason) = (*floor as i64, *reason as i64);
-            tx.execute(
+            tx.apply(
                 &schema::INSERT_QUEUE,
                 params![*queue, tenant, id, *ledger, kind, method, *pickup, floor, reason, now, mac],
             )?;

@@ -78,6 +78,7 @@ const STEPS: &[&str] = &[
         floor {int} NOT NULL,
         reason {int} NOT NULL,
         state {int} NOT NULL,
+        node {int} NOT NULL,
         attempt {int} NOT NULL,
         due {int} NOT NULL,
         mac {bytes} NOT NULL
@@ -142,18 +143,23 @@ sql! {
     pub LEDGER_DETAIL = "SELECT detail FROM ledger WHERE id = ?1";
 
     pub INSERT_QUEUE = "INSERT INTO queue
-        (id, tenant, submission, ledger, kind, method, pickup, floor, reason, state, attempt, due, mac)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, ?10, ?11)";
+        (id, tenant, submission, ledger, kind, method, pickup, floor, reason, state, node, attempt, due, mac)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0, 0, ?10, ?11)";
     pub DUE = "SELECT id, tenant, submission, ledger, kind, method, pickup, floor, reason, attempt, mac
         FROM queue WHERE state = 0 AND due <= ?1 ORDER BY due LIMIT ?2";
     pub QUEUE_FACTS = "SELECT COUNT(*), MIN(s.accepted) FROM queue q JOIN submission s ON s.id = q.submission";
     pub NEXT_DUE = "SELECT MIN(due) FROM queue WHERE state = 0";
-    pub CLAIM = "UPDATE queue SET state = 1, attempt = attempt + 1 WHERE id = ?1 AND state = 0";
-    pub DONE = "DELETE FROM queue WHERE id = ?1";
-    pub AGAIN = "UPDATE queue SET state = 0, due = ?2 WHERE id = ?1";
-    pub SWITCH = "UPDATE queue SET state = 0, attempt = 0, due = ?2, method = ?3, reason = ?4, mac = ?5 WHERE id = ?1";
-    pub STRANDED = "SELECT id, ledger, method, tenant FROM queue WHERE state = 1 ORDER BY id LIMIT 1000";
-    pub RELEASE = "UPDATE queue SET state = 0, due = ?2 WHERE id = ?1 AND state = 1";
+    pub CLAIM = "UPDATE queue SET state = 1, node = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 0";
+    // Who completes an attempt must still have it: a node that was thought dead finds its rows taken over.
+    pub DONE = "DELETE FROM queue WHERE id = ?1 AND state = 1 AND node = ?2 AND attempt = ?3";
+    pub AGAIN = "UPDATE queue SET state = 0, node = 0, due = ?4
+        WHERE id = ?1 AND state = 1 AND node = ?2 AND attempt = ?3";
+    pub SWITCH = "UPDATE queue SET state = 0, node = 0, attempt = 0, due = ?4, method = ?5, reason = ?6, mac = ?7
+        WHERE id = ?1 AND state = 1 AND node = ?2 AND attempt = ?3";
+    pub SENDING = "SELECT DISTINCT node FROM queue WHERE state = 1 ORDER BY node LIMIT 1000";
+    pub STRANDED = "SELECT id, ledger, method, tenant, attempt FROM queue WHERE state = 1 AND node = ?1 ORDER BY id LIMIT 1000";
+    pub RELEASE = "UPDATE queue SET state = 0, node = 0, due = ?4
+        WHERE id = ?1 AND state = 1 AND node = ?2 AND attempt = ?3";
     pub QUEUE_LIST = "SELECT q.id, q.submission, q.ledger, q.method, q.state, q.attempt, q.due, l.detail
         FROM queue q JOIN ledger l ON l.id = q.ledger WHERE q.tenant = ?1 AND q.id > ?2 ORDER BY q.id LIMIT ?3";
     pub QUEUE_NOW = "UPDATE queue SET due = ?3 WHERE id = ?1 AND tenant = ?2 AND state = 0";

@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// Keys whose end is decided die in batches, this often: at most 15 minutes late (DESIGN section 4).
 const REAP: Duration = Duration::from_secs(5 * 60);
 
+/// How often it is looked whether another server that had begun attempts is gone.
+const TAKE_OVER: Duration = Duration::from_secs(5);
+
 /// A message's row, still sealed.
 struct Stored {
     bound: Bound,
@@ -124,9 +127,18 @@ impl Delivery {
     /// Destroys what is doomed, until the other end of `ended` goes.
     async fn reap(self, mut ended: oneshot::Receiver<()>) {
         let mut tick = tokio::time::interval(REAP);
+        let mut look = tokio::time::interval(TAKE_OVER);
         loop {
             tokio::select! {
-                _ = &mut ended => return,
+                _ = &mut ended => return self.inner.reaping.end().await,
+                _ = look.tick() => {
+                    match self.release_stranded().await {
+                        Ok(0) => {}
+                        Ok(rows) => tracing::warn!(rows, "attempts of a server that is gone are tried again"),
+                        Err(error) => tracing::warn!(%error, "attempts of servers that are gone can't be read"),
+                    }
+                    continue;
+                }
                 _ = tick.tick() => {}
             }
             if let Err(error) = self.destroy_doomed().await {

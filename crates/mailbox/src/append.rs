@@ -268,8 +268,7 @@ pub(crate) fn place_entry(
     let Entry { id, uid, flags, modseq, size, received } = *entry;
     let mac = facts.entry_mac(folder, entry);
     let (uid, size) = (i64::from(uid), i64::from(size));
-    tx.execute(&schema::INSERT_ENTRY, params![folder, uid, id, modseq, flags, size, received, mac])?;
-    Ok(())
+    tx.apply(&schema::INSERT_ENTRY, params![folder, uid, id, modseq, flags, size, received, mac])
 }
 
 pub(crate) fn insert_content(
@@ -278,6 +277,5 @@ pub(crate) fn insert_content(
     account: AccountId,
     row: &Sealed,
 ) -> Result<(), sealpost_store::Error> {
-    tx.execute(&schema::INSERT_CONTENT, params![id, account, row.blob, &row.wrapped, &row.summary])?;
-    Ok(())
+    tx.apply(&schema::INSERT_CONTENT, params![id, account, row.blob, &row.wrapped, &row.summary])
 }

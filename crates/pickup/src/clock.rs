@@ -19,13 +19,21 @@ impl Pickup {
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
-            match self.sweep().await {
+            // One node ends messages; each mends what it owes itself.
+            let swept = match self.inner.clock_turn.take().await {
+                Some(_) => self.sweep().await,
+                None => {
+                    self.mend_replies().await;
+                    Ok(0)
+                }
+            };
+            match swept {
                 Ok(0) => {}
                 Ok(ended) => tracing::info!(ended, "waiting messages ended by time"),
                 Err(error) => tracing::warn!(%error, "waiting messages could not be ended"),
             }
             tokio::select! {
-                () = &mut stop => return,
+                () = &mut stop => return self.inner.clock_turn.end().await,
                 () = tokio::time::sleep(ROUND) => {}
             }
         }

@@ -53,7 +53,7 @@ use sealpost_audit::Audit;
 use sealpost_crypto::{MacKey, Random};
 use sealpost_delivery::Delivery;
 use sealpost_model::{SharedClock, TenantId};
-use sealpost_store::{Scope, Store, Tx, keys::Keys};
+use sealpost_store::{Scope, Store, Turn, Tx, keys::Keys};
 
 use replied::Replied;
 
@@ -131,6 +131,8 @@ struct Inner {
     options: Options,
     /// Replies that were sent and that their messages don't show yet.
     owed: Mutex<Vec<Replied>>,
+    /// Whose turn it is to end messages that are over.
+    clock_turn: Turn,
 }
 
 impl Pickup {
@@ -138,7 +140,9 @@ impl Pickup {
     pub fn new(ground: Ground, options: Options) -> Self {
         let Ground { store, keys, audit, delivery, clock, random } = ground;
         let owed = Mutex::default();
-        Self { inner: Arc::new(Inner { store, keys, audit, delivery, clock, random, options, owed }) }
+        let clock_turn = Turn::new(store.clone(), "pickup clock", TURN);
+        let inner = Inner { store, keys, audit, delivery, clock, random, options, owed, clock_turn };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The key of the tokens in the pages' forms: the same on every node, and of no other use.
@@ -168,6 +172,8 @@ impl Pickup {
     }
 }
 
+/// A server that ends messages and gives no sign of life for so long has that taken over.
+const TURN: Duration = Duration::from_secs(90);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 /// 1 to 730 days (S32).
 pub(crate) const LONGEST: Duration = Duration::from_secs(730 * 86_400);

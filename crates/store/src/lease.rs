@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_model::Time;
+use tokio::time::Instant;
 
 use crate::postgres::schema;
 use crate::tx::Link;
@@ -103,6 +104,23 @@ impl Tx {
     }
 }
 
+impl ReadTx {
+    /// Whether a process may still be at work: what it has claimed is its own. On SQLite nobody is but this one.
+    pub fn lives(&self, node: i64) -> Result<bool> {
+        if let Link::Sqlite(_) = self.link() {
+            return Ok(false);
+        }
+        let until = self.row(&schema::LEASE, params![node_name(node)], |row| row.time(1))?;
+        let now = now(self)?;
+        Ok(until.is_some_and(|until| until > now))
+    }
+}
+
+/// The lease that says that a node lives.
+pub(crate) fn node_name(node: i64) -> String {
+    format!("node/{node}")
+}
+
 impl Store {
     /// Takes `name` for `ttl`; `None` while another process has it.
     ///
@@ -180,6 +198,60 @@ impl Store {
                 return;
             }
             tracing::warn!(task = name, "another node has taken this task over");
+        }
+    }
+}
+
+/// A task that several nodes do by turns, a piece at a time: whoever has the lease does the next piece.
+pub struct Turn {
+    store: Store,
+    name: &'static str,
+    ttl: Duration,
+    state: tokio::sync::Mutex<Having>,
+}
+
+/// Whose turn it is, as far as this node knows.
+#[derive(Default)]
+struct Having {
+    lease: Option<Lease>,
+    /// When to ask the database again.
+    next: Option<Instant>,
+}
+
+impl Turn {
+    /// Nobody's turn yet. After `ttl` without a sign of life another node takes it.
+    pub fn new(store: Store, name: &'static str, ttl: Duration) -> Self {
+        Self { store, name, ttl, state: tokio::sync::Mutex::default() }
+    }
+
+    /// The lease, while it is this node's turn. Asks the database a few times in each `ttl` only.
+    pub async fn take(&self) -> Option<Lease> {
+        let mut state = self.state.lock().await;
+        let now = Instant::now();
+        if state.next.is_some_and(|next| now < next) {
+            return state.lease.clone();
+        }
+        state.next = Some(now + self.ttl / 3);
+        let answer = match state.lease.take() {
+            Some(lease) => lease.renew().await.map(|()| Some(lease)),
+            None => self.store.lease(self.name, self.ttl).await,
+        };
+        match answer {
+            Ok(lease) => state.lease = lease,
+            Err(Error::Closed | Error::ReadOnly) => {}
+            Err(Error::Fenced) => tracing::warn!(task = self.name, "another node has taken this task over"),
+            Err(error) => tracing::warn!(task = self.name, error = %error, "a lease could not be had"),
+        }
+        state.lease.clone()
+    }
+
+    /// Lets others have it at once.
+    pub async fn end(&self) {
+        let lease = std::mem::take(&mut *self.state.lock().await).lease;
+        if let Some(lease) = lease
+            && let Err(error) = lease.release().await
+        {
+            tracing::debug!(task = self.name, error = %error, "a lease ends by itself");
         }
     }
 }

@@ -57,7 +57,7 @@ pub use error::{Error, Result};
 pub use feed::{Feed, Topic, Watch};
 pub use inspect::Inspection;
 pub use keys::{InstanceKeys, Keys, Master, Root, TenantKeys};
-pub use lease::Lease;
+pub use lease::{Lease, Turn};
 pub use ring::Ring;
 pub use row::Row;
 pub use schema::Schema;

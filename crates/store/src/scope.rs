@@ -69,6 +69,20 @@ impl Scope {
         Self { bulk: true, ..self }
     }
 
+    /// Changes rows of both.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut keys = [self.locks.keys(), other.locks.keys()].concat();
+        keys.sort_unstable();
+        keys.dedup();
+        let locks = match keys.as_slice() {
+            [] => Locks::None,
+            [one] => Locks::One(*one),
+            _ => Locks::Many(keys.into()),
+        };
+        Self { locks, bulk: self.bulk }
+    }
+
     /// Whether it waits behind delivery.
     pub const fn is_bulk(&self) -> bool {
         self.bulk

@@ -119,6 +119,7 @@ struct Inner {
     lanes: Option<Arc<Lanes>>,
     readers: Arc<Queue<ReadJob>>,
     ids: Ids,
+    node: i64,
     feed: Feed,
     cluster: Option<Arc<Cluster>>,
     blobs: Blobs,
@@ -163,6 +164,7 @@ struct Parts {
     lanes: Arc<Lanes>,
     readers: Arc<Queue<ReadJob>>,
     ids: Ids,
+    node: i64,
     feed: Feed,
     source: Source,
     cluster: Option<Arc<Cluster>>,
@@ -226,7 +228,8 @@ impl Store {
         schema::prepare(&conn, &schemas)?;
         let packs = packs(&options.data);
         let ids = Arc::new(lease(&conn, tuning.block)?);
-        let mut tx = Tx::new(conn);
+        let node = ids.take(|| {});
+        let mut tx = Tx::new(conn, node);
         let next_pack = pack::recover(&mut tx, &packs, options.clock.now())?;
 
         let known = Known::of(&schemas);
@@ -240,6 +243,7 @@ impl Store {
             feed: feed.clone(),
             bell,
             rehearse: options.rehearse,
+            node,
             tx: Some(tx),
             broken: None,
         };
@@ -259,6 +263,7 @@ impl Store {
                 lanes,
                 readers,
                 ids,
+                node,
                 feed,
                 source: Source::Sqlite(wal),
                 cluster: None,
@@ -285,8 +290,10 @@ impl Store {
         postgres::migrate(&session, &schemas)?;
         postgres::prepare(&session, &schemas)?;
         drop(session);
-        let mut tx = Tx::over(Session::connect(place, Purpose::Write)?);
-        let next = tx.row(&schema::SHARE_BLOCK, params![tuning.block], |row| row.int(0))?;
+        let session = Session::connect(place, Purpose::Write)?;
+        let next = session.query(&schema::SHARE_BLOCK, params![tuning.block])?;
+        let next =
+            next.first().map(|row| crate::Row::postgres(row, &schema::SHARE_BLOCK).int(0)).transpose()?;
         let next = next.ok_or(Error::Corrupt { what: "id_block", id: 1 })?;
         let ids = Arc::new(Blocks::new(next - tuning.block, tuning.block));
         let feed = Feed::default();
@@ -294,6 +301,7 @@ impl Store {
         #[cfg(test)]
         let alone = alone && !tuning.shared_packs;
         let node = ids.take(|| {});
+        let mut tx = Tx::over(session, node);
         let (cluster, listener) = Cluster::new(node, place.clone(), feed.clone(), ids.clone(), alone);
         let (runtime, started) = listener.start()?;
         // Only now is it certain that nobody else writes packs.
@@ -331,6 +339,7 @@ impl Store {
                 lanes,
                 readers,
                 ids,
+                node,
                 feed,
                 source: Source::Postgres(Box::new(place.clone())),
                 cluster,
@@ -350,6 +359,7 @@ impl Store {
             lanes,
             readers,
             ids,
+            node,
             feed,
             source,
             cluster,
@@ -372,6 +382,7 @@ impl Store {
             lanes: Some(lanes),
             readers,
             ids,
+            node,
             feed,
             cluster,
             blobs,
@@ -434,6 +445,7 @@ impl Store {
             lanes: None,
             readers,
             ids: Ids::Own(Arc::new(OwnIds::new(i64::MAX / 2, tuning.block))),
+            node: 0,
             feed: Feed::default(),
             cluster: None,
             blobs,
@@ -530,6 +542,11 @@ impl Store {
     /// How often something was made safe, and how long it took.
     pub fn meters(&self) -> &Meters {
         &self.inner.meters
+    }
+
+    /// This process among all that ever worked on this data: what it claims carries this number.
+    pub fn node(&self) -> i64 {
+        self.inner.node
     }
 
     /// Who wants to hear of changes.

@@ -166,15 +166,21 @@ impl ReadTx {
 pub struct Tx {
     read: ReadTx,
     events: Vec<Topic>,
+    node: i64,
 }
 
 impl Tx {
-    pub(crate) fn new(conn: Connection) -> Self {
-        Self { read: ReadTx::new(conn), events: Vec::new() }
+    pub(crate) fn new(conn: Connection, node: i64) -> Self {
+        Self { read: ReadTx::new(conn), events: Vec::new(), node }
     }
 
-    pub(crate) fn over(session: Session) -> Self {
-        Self { read: ReadTx::over(session), events: Vec::new() }
+    pub(crate) fn over(session: Session, node: i64) -> Self {
+        Self { read: ReadTx::over(session), events: Vec::new(), node }
+    }
+
+    /// This process among all that ever worked on this data: what it claims carries this number.
+    pub fn node(&self) -> i64 {
+        self.node
     }
 
     pub(crate) fn events(&mut self) -> &mut Vec<Topic> {
@@ -201,6 +207,21 @@ impl Tx {
             Link::Postgres(session) => {
                 self.alive()?;
                 session.post(sql, params).map_err(|e| self.fail(e))
+            }
+        }
+    }
+
+    /// [`execute`](Self::execute) for many rows: answers how many each changed. On PostgreSQL it costs one round trip.
+    pub fn execute_each<'v, const N: usize>(
+        &mut self,
+        sql: &Sql,
+        rows: impl IntoIterator<Item = [Value<'v>; N]>,
+    ) -> Result<Vec<usize>> {
+        match &self.read.link {
+            Link::Sqlite(_) => rows.into_iter().map(|row| self.execute(sql, &row)).collect(),
+            Link::Postgres(session) => {
+                self.alive()?;
+                session.execute_each(sql, rows).map_err(|e| self.fail(e))
             }
         }
     }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(crate) type WriteJob = Box<dyn Job<Tx>>;
 /// Where closures wait: a lane a writer thread, and in it delivery before bulk.
 pub(crate) struct Lanes {
     each: Vec<Lane>,
+    /// Where the next one goes that anybody may take.
+    turn: AtomicUsize,
 }
 
 struct Lane {
@@ -62,7 +64,7 @@ impl Lanes {
             let state = State { delivery, bulk, passed: 0, poked: false, open: true };
             Lane { state: Mutex::new(state), wake: Condvar::new() }
         };
-        Self { each: (0..writers.max(1)).map(|_| lane()).collect() }
+        Self { each: (0..writers.max(1)).map(|_| lane()).collect(), turn: AtomicUsize::new(0) }
     }
 
     /// Puts a closure in; answers it at once when the lanes are closed. Closures of one scope come to one writer.
@@ -74,7 +76,7 @@ impl Lanes {
             Some(key) => {
                 (key.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed()) >> 32).cast_unsigned() as usize
             }
-            None => 0,
+            None => self.turn.fetch_add(1, Ordering::Relaxed),
         };
         let Some(lane) = self.each.get(lane % writers) else { return };
         let mut state = lock(&lane.state);
@@ -149,6 +151,7 @@ pub(crate) struct Writer {
     pub(crate) feed: Feed,
     pub(crate) bell: Bell,
     pub(crate) rehearse: bool,
+    pub(crate) node: i64,
     pub(crate) tx: Option<Tx>,
     /// Why the store is closed, and when to try again.
     pub(crate) broken: Option<(Error, Instant)>,
@@ -298,7 +301,7 @@ impl Writer {
                 Ok(conn) => {
                     tracing::info!("the store is open again");
                     self.broken = None;
-                    self.tx = Some(Tx::new(conn));
+                    self.tx = Some(Tx::new(conn, self.node));
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "the store can't be opened again");

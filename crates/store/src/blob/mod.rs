@@ -129,8 +129,7 @@ pub fn insert(tx: &mut Tx, blob: &Durable<BlobRef>) -> Result<()> {
     };
     let object: Option<Vec<u8>> = None;
     let (size, stored) = (int(blob.size)?, int(blob.stored)?);
-    tx.execute(&schema::INSERT_BLOB, params![blob.id, blob.tenant, size, stored, pack, at, object, body])
-        .map(|_| ())
+    tx.apply(&schema::INSERT_BLOB, params![blob.id, blob.tenant, size, stored, pack, at, object, body])
 }
 
 /// Makes sure that none of the packs is on its way out, and notes those that the blob's row does not name.
@@ -141,7 +140,7 @@ fn name_packs(tx: &mut Tx, blob: BlobId, pack: i64, also: &[(i64, i64)]) -> Resu
         }
     }
     for (pack, bytes) in also {
-        tx.execute(&schema::INSERT_SPAN, params![*pack, blob, *bytes])?;
+        tx.apply(&schema::INSERT_SPAN, params![*pack, blob, *bytes])?;
     }
     Ok(())
 }
@@ -149,7 +148,7 @@ fn name_packs(tx: &mut Tx, blob: BlobId, pack: i64, also: &[(i64, i64)]) -> Resu
 /// Asks the [archiver](archive) to copy a blob to where it lies until the end of `day` (days since 1970-01-01): in the
 /// transaction that writes the row which has to keep it.
 pub fn keep_until(tx: &mut Tx, blob: BlobId, day: i32) -> Result<()> {
-    tx.execute(&schema::AWAIT_SHELF, params![blob, Shelf::until(day).raw()]).map(|_| ())
+    tx.apply(&schema::AWAIT_SHELF, params![blob, Shelf::until(day).raw()])
 }
 
 /// Finds a blob.

@@ -77,6 +77,8 @@ const POLL: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(60);
 /// and who has not looked for half of that has all watchers look again.
 const MISSED: Duration = Duration::from_secs(30);
+/// A node that gives no sign for so long is dead to others.
+const LIVES: Duration = Duration::from_secs(20);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -117,7 +119,9 @@ struct Wire {
     pid: i32,
     hear: Statement,
     forget: Statement,
+    forget_nodes: Statement,
     share: Statement,
+    keep: Statement,
 }
 
 /// Why a connection was given up.
@@ -201,8 +205,11 @@ impl Listener {
         let pid = pid.try_get(0).map_err(failed)?;
         let prepare = async |sql: &crate::Sql| client.prepare(&sql.postgres()).await.map_err(failed);
         let (hear, forget) = (prepare(&schema::HEAR).await?, prepare(&schema::FORGET).await?);
-        let share = prepare(&SHARE_BLOCK).await?;
-        Ok(Wire { client, notified, pid, hear, forget, share })
+        let (share, keep) = (prepare(&SHARE_BLOCK).await?, prepare(&schema::KEEP_NODE).await?);
+        let forget_nodes = prepare(&schema::FORGET_NODES).await?;
+        let wire = Wire { client, notified, pid, hear, forget, forget_nodes, share, keep };
+        self.live(&wire, LIVES).await?;
+        Ok(wire)
     }
 
     async fn work(&mut self, wire: &mut Wire) -> End {
@@ -216,13 +223,18 @@ impl Listener {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut trim = Instant::now() + MISSED;
+        let mut sign = Instant::now() + LIVES / 4;
         loop {
             if self.wants_ids {
                 self.lease_ids(wire).await?;
             }
             tokio::select! {
                 poke = self.heard.recv() => match poke {
-                    None | Some(Poke::Close) => return Ok(()),
+                    None | Some(Poke::Close) => {
+                        // What it had claimed is free at once.
+                        let _ = self.live(wire, Duration::ZERO).await;
+                        return Ok(());
+                    }
                     Some(Poke::Ids) => self.wants_ids = true,
                     Some(Poke::Tell) => self.tell(wire).await?,
                 },
@@ -239,14 +251,28 @@ impl Listener {
                 }
                 _ = poll.tick() => {
                     self.hear(wire).await?;
+                    if Instant::now() >= sign {
+                        sign = Instant::now() + LIVES / 4;
+                        self.live(wire, LIVES).await?;
+                    }
                     if Instant::now() >= trim {
                         trim = Instant::now() + MISSED;
                         let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
                         wire.client.execute(&wire.forget, &[&kept]).await.map_err(|e| errors::of(&e, "forget"))?;
+                        let nodes = wire.client.execute(&wire.forget_nodes, &[]).await;
+                        nodes.map_err(|e| errors::of(&e, "forget"))?;
                     }
                 }
             }
         }
+    }
+
+    /// Says that this node lives, for so long.
+    async fn live(&self, wire: &Wire, span: Duration) -> Result<()> {
+        let (name, span) =
+            (crate::lease::node_name(self.cluster.node), i64::try_from(span.as_millis()).unwrap_or(0));
+        let kept = wire.client.execute(&wire.keep, &[&name, &self.cluster.node, &span]).await;
+        kept.map(drop).map_err(|e| errors::of(&e, "live"))
     }
 
     /// Has other nodes look. Its own commit need not reach the disk: the rows did.

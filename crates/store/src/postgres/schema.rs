@@ -34,6 +34,12 @@ sql! {
         WHERE lease.until <= ?3 RETURNING epoch";
     pub(crate) RENEW_LEASE = "UPDATE lease SET until = ?3 WHERE name = ?1 AND epoch = ?2";
     pub(crate) END_LEASE = "UPDATE lease SET until = 0 WHERE name = ?1 AND epoch = ?2";
+    /// A node says that it lives; what it says is true for a while.
+    pub(crate) KEEP_NODE = "INSERT INTO lease (name, epoch, node, until)
+        VALUES (?1, 1, ?2, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + ?3)
+        ON CONFLICT (name) DO UPDATE SET until = excluded.until";
+    pub(crate) FORGET_NODES = "DELETE FROM lease WHERE name LIKE 'node/%'
+        AND until < CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - 86400000";
     pub(crate) LOCK_NAME = "SELECT pg_advisory_xact_lock(742, hashtext(?1))";
     pub(crate) SHARE_NAME = "SELECT pg_advisory_xact_lock_shared(742, hashtext(?1))";
     pub(crate) TELL = "INSERT INTO feed (change, node, made, topics)

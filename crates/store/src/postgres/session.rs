@@ -116,6 +116,34 @@ impl Session {
         Ok(())
     }
 
+    /// Runs a statement for each row of parameters; answers how many rows each changed.
+    pub(crate) fn execute_each<'v, const N: usize>(
+        &self,
+        sql: &Sql,
+        rows: impl IntoIterator<Item = [Value<'v>; N]>,
+    ) -> Result<Vec<usize>> {
+        self.wrote.set(true);
+        let statement = self.prepared(sql)?;
+        let mut begun = Vec::new();
+        for row in rows {
+            let params: Vec<Owned> = row.iter().map(Owned::from).collect();
+            let (client, statement) = (self.client.clone(), statement.clone());
+            begun.push(self.begin(async move { client.execute_raw(&statement, params).await }));
+        }
+        let changed = self.runtime.block_on(async {
+            let mut changed = Vec::with_capacity(begun.len());
+            let mut failed = None;
+            for answer in begun {
+                match answer.await {
+                    Ok(rows) => changed.push(usize::try_from(rows).unwrap_or(usize::MAX)),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            failed.map_or(Ok(changed), Err)
+        });
+        changed.map_err(|e| self.first_error(&e, sql.name()))
+    }
+
     /// BEGIN, COMMIT and their like; looked at later.
     pub(crate) fn post_word(&self, word: &'static str) {
         let client = self.client.clone();
@@ -180,14 +208,21 @@ impl Session {
         name: &'static str,
         answer: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
     ) {
+        let answer = self.begin(answer);
+        self.posted.borrow_mut().push_back(Posted { name, answer });
+    }
+
+    /// Hands a message over, which the first poll does. Nothing is written before somebody waits.
+    fn begin(
+        &self,
+        answer: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
+    ) -> Answer {
         let mut answer: Answer = Box::pin(answer);
-        // The first poll hands the message over; nothing is written before somebody waits.
         let _guard = self.runtime.enter();
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            std::task::Poll::Pending => {}
-            std::task::Poll::Ready(done) => answer = Box::pin(std::future::ready(done)),
+            std::task::Poll::Pending => answer,
+            std::task::Poll::Ready(done) => Box::pin(std::future::ready(done)),
         }
-        self.posted.borrow_mut().push_back(Posted { name, answer });
     }
 }
 

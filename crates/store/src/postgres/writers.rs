@@ -176,7 +176,7 @@ impl Worker {
         match Session::connect(&self.place, Purpose::Write) {
             Ok(session) => {
                 self.broken = None;
-                self.tx = Some(Tx::over(session));
+                self.tx = Some(Tx::over(session, self.cluster.node()));
                 Ok(())
             }
             Err(error) => {

@@ -163,11 +163,11 @@ async fn a_single_task_moves_when_its_node_goes() {
     let one = tokio::spawn(task("one", store.clone()));
     assert_eq!(begun.recv().await, Some("one"));
     let two = tokio::spawn(task("two", other.clone()));
+    one.abort();
     let lease = |tx: &mut Tx| tx.apply(&crate::postgres::schema::END_LEASE, params!["task", 1]);
-    // As if the first node had been paused past its end.
+    // As if the first node's time had passed since.
     store.write(Scope::unlocked(), lease).await.unwrap();
     assert_eq!(begun.recv().await, Some("two"));
-    one.abort();
     two.abort();
 }
 

@@ -114,7 +114,7 @@ fn after_a_failed_commit_nobody_is_told_yes_and_the_store_opens_again() {
 
 #[test]
 fn bulk_waits_behind_delivery_but_not_for_ever() {
-    let bench = Bench::tuned(|t| (t.group, t.shared_group) = (1, 1));
+    let bench = Bench::tuned(|t| (t.group, t.shared_group, t.writers) = (1, 1, 1));
     let store = bench.open();
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (go, wait) = std::sync::mpsc::channel::<()>();
