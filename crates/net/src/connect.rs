@@ -38,22 +38,28 @@ pub async fn connect(
 }
 
 /// Connects to whichever of a host's addresses answers first, both families in turn, a new one tried each quarter of a
-/// second while none has answered (RFC 8305 section 5). At most eight are tried.
+/// second while none has answered (RFC 8305 section 5). At most eight are tried. [`Stream::client`] says which it was.
+///
+/// `bind` has the addresses to connect from. A family that is not among them is used only where a host has no other: who
+/// chose an address wants to be known by it.
 ///
 /// # Errors
 /// [`Error::Connect`] of the last that failed.
 pub async fn connect_any(
     addresses: &[SocketAddr],
-    bind: Option<IpAddr>,
+    bind: &[IpAddr],
     protocol: Protocol,
     patience: Duration,
 ) -> Result<Stream> {
-    let mut waiting = in_turn(addresses).into_iter().take(MOST);
+    let own = |addr: &SocketAddr| bind.iter().copied().find(|ip| ip.is_ipv4() == addr.is_ipv4());
+    let bound: Vec<SocketAddr> = addresses.iter().copied().filter(|a| own(a).is_some()).collect();
+    let usable = if bound.is_empty() { addresses } else { &bound };
+    let mut waiting = in_turn(usable).into_iter().take(MOST);
     let mut running = JoinSet::new();
     let mut failure = Error::Name;
     loop {
         if let Some(addr) = waiting.next() {
-            running.spawn(connect(addr, bind, protocol, patience));
+            running.spawn(connect(addr, own(&addr), protocol, patience));
         } else if running.is_empty() {
             return Err(failure);
         }
@@ -109,10 +115,26 @@ mod tests {
         let closed =
             tokio::net::TcpListener::bind("[::1]:0").await.expect("bound").local_addr().expect("bound");
         let patience = Duration::from_secs(20);
-        let found = connect_any(&[closed, good], None, Protocol::System, patience).await.expect("connected");
+        let found = connect_any(&[closed, good], &[], Protocol::System, patience).await.expect("connected");
         assert_eq!(found.client().ip, good.ip());
-        let error = connect_any(&[closed], None, Protocol::System, patience).await.expect_err("closed");
+        let error = connect_any(&[closed], &[], Protocol::System, patience).await.expect_err("closed");
         assert!(matches!(error, Error::Connect { addr, .. } if addr == closed), "{error}");
-        assert!(connect_any(&[], None, Protocol::System, patience).await.is_err());
+        assert!(connect_any(&[], &[], Protocol::System, patience).await.is_err());
+    }
+
+    /// Who chose an address to connect from is not seen from another one.
+    #[tokio::test]
+    async fn the_chosen_address_is_the_one_that_is_seen() {
+        let four = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let six = tokio::net::TcpListener::bind("[::1]:0").await.expect("bound");
+        let all = [six.local_addr().expect("bound"), four.local_addr().expect("bound")];
+        let patience = Duration::from_secs(20);
+        let from: IpAddr = "127.0.0.9".parse().expect("an address");
+        let stream = connect_any(&all, &[from], Protocol::System, patience).await.expect("connected");
+        let (_, seen) = four.accept().await.expect("accepted");
+        assert_eq!((seen.ip(), stream.client().ip), (from, all[1].ip()));
+        let only_six =
+            connect_any(&all[..1], &[from], Protocol::System, patience).await.expect("no other family");
+        assert_eq!(only_six.client().ip, all[0].ip());
     }
 }

@@ -80,7 +80,7 @@ impl HttpsClient {
 
     async fn open(&self, addresses: &[SocketAddr], host: &str) -> std::result::Result<crate::Stream, String> {
         for hello in [Hello::Large, Hello::Small] {
-            let connected = connect_any(addresses, None, Protocol::System, CONNECT).await;
+            let connected = connect_any(addresses, &[], Protocol::System, CONNECT).await;
             let mut stream = connected.map_err(|e| e.to_string())?;
             match stream.secure(&self.tls, &[host], hello).await {
                 Ok((_, Verdict::Verified { .. })) => return Ok(stream),

@@ -177,6 +177,27 @@ impl From<OneOrMany> for Paths {
     }
 }
 
+/// One address or a list of them.
+#[derive(Clone, Default, Debug, Deserialize)]
+#[serde(from = "OneOrManyAddresses")]
+pub struct Addresses(pub Vec<std::net::IpAddr>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an address or a list of addresses")]
+enum OneOrManyAddresses {
+    One(std::net::IpAddr),
+    Many(Vec<std::net::IpAddr>),
+}
+
+impl From<OneOrManyAddresses> for Addresses {
+    fn from(addresses: OneOrManyAddresses) -> Self {
+        match addresses {
+            OneOrManyAddresses::One(address) => Self(vec![address]),
+            OneOrManyAddresses::Many(addresses) => Self(addresses),
+        }
+    }
+}
+
 /// An ACME server (RFC 8555).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -314,8 +335,8 @@ pub struct Outbound {
     pub extra_ca: Option<PathBuf>,
     /// What this server calls itself in EHLO; its hostname when left out.
     pub helo: Option<String>,
-    /// The address to connect from.
-    pub bind: Option<std::net::IpAddr>,
+    /// The addresses to connect from.
+    pub bind: Addresses,
     /// `"domain" = "host:port"`: mail to a domain goes to this host, whatever DNS says.
     pub routes: std::collections::BTreeMap<String, String>,
 }
@@ -326,7 +347,7 @@ impl Default for Outbound {
             port: 25,
             extra_ca: None,
             helo: None,
-            bind: None,
+            bind: Addresses::default(),
             routes: std::collections::BTreeMap::default(),
         }
     }
@@ -687,8 +708,9 @@ port = 25
 #extra_ca = "/etc/sealpost/extra-ca.pem"
 # What this server calls itself in EHLO; its hostname by default.
 #helo = "mail.example.org"
-# The address to connect from.
-#bind = "192.0.2.25"
+# The address to connect from, or a list of one of each family. A family that is not among them is used only for hosts that
+# have no other.
+#bind = ["192.0.2.25", "2001:db8::25"]
 
 # Mail to a domain goes to this host, whatever DNS says. Its certificate must be valid for the host's name.
 [outbound.routes]

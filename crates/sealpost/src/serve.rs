@@ -389,7 +389,7 @@ fn couriers(config: &Config, instance: &Instance, outside: Option<outside::Outsi
         tls: TlsClient::new(&extra, &instance.clock)?,
         helo: config.outbound.helo.clone().unwrap_or_else(|| config.server.hostname.clone()),
         port: config.outbound.port,
-        bind: config.outbound.bind,
+        bind: config.outbound.bind.0.clone(),
         routes,
         random: instance.random.clone(),
     };

@@ -193,3 +193,23 @@ fn put_back(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to)?;
     Ok(())
 }
+
+/// A route that leads nowhere is told before mail waits for it; one that leads somewhere is said to.
+#[test]
+fn a_route_is_tried() -> Result<()> {
+    let mut server = Server::start(PROGRAM)?;
+    ensure!(server.stop()?.success());
+    let (there, gone) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+    let config = &server.ready().config;
+    let own = fs::read_to_string(config)?;
+    let routes = format!(
+        "[outbound.routes]\n\"one.example\" = \"{}\"\n\"two.example\" = \"{gone}\"\n",
+        there.local_addr()?
+    );
+    fs::write(config, own.replace("[outbound.routes]\n", &routes))?;
+    let text = server.run(&["check"], "")?.text();
+    ensure!(text.contains("the route for one.example, can be reached"), "{text}");
+    let told = wrong(&server)?;
+    ensure!(told.contains("the route for two.example") && told.contains("look whether the host"), "{told}");
+    Ok(())
+}

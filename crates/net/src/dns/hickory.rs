@@ -57,6 +57,23 @@ impl Hickory {
         }
     }
 
+    /// The names of an address (PTR); none when it has none.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn names_of(&self, ip: IpAddr) -> Result<Vec<String>, Error> {
+        match self.ask(&Name::from(ip), RecordType::PTR).await? {
+            Answer::Records(lookup) => {
+                let name = |record: &hickory_resolver::proto::rr::Record| match &record.data {
+                    RData::PTR(name) => Some(print(name)),
+                    _ => None,
+                };
+                Ok(lookup.answers().iter().filter_map(name).collect())
+            }
+            Answer::Empty | Answer::NoName => Ok(Vec::new()),
+        }
+    }
+
     async fn ask_mx(&self, domain: &str) -> Result<Mx, Error> {
         let name = parse(domain)?;
         let lookup = match self.ask(&name, RecordType::MX).await? {

@@ -6,6 +6,7 @@
 
 mod fixed;
 mod hickory;
+mod signed;
 
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use crate::BoxFuture;
 
 pub use fixed::Fixed;
 pub use hickory::{Hickory, system_servers};
+pub use signed::{Signatures, signatures};
 
 /// Looks names up.
 pub trait Resolver: Send + Sync {

@@ -16,6 +16,13 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
             port(word, *addr, *running, found);
         }
     }
+    if let Some(addr) = config.listen.metrics.iter().find(|a| !a.ip().is_loopback()) {
+        found.warn(
+            "listen",
+            format!("[listen] metrics = {addr} can be read by whoever reaches it"),
+            "keep it on loopback or in a network of your own: it has neither TLS nor a sign-in",
+        );
+    }
     if config.listen.all().iter().all(|(_, list)| list.is_empty()) {
         found.fail(
             "listen",

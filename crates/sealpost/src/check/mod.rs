@@ -19,6 +19,7 @@ mod orders;
 mod outbound;
 mod passwords;
 mod permissions;
+mod reach;
 mod space;
 
 use std::os::unix::net::UnixStream;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Also open every body and every sealed column. A small store (below 20,000 messages) always is.
     #[arg(long)]
     deep: bool,
+    /// Also connect to a mail server of this domain, to see that port 25 is open on the way out. Nothing is said there.
+    #[arg(long, value_name = "DOMAIN")]
+    reach: Option<String>,
 }
 
 /// What every area is given.
@@ -54,6 +58,8 @@ pub struct Scene<'a> {
     pub running: bool,
     /// Whether everything is to be opened, however much it is.
     pub deep: bool,
+    /// A domain whose mail server shall be reached.
+    pub reach: Option<&'a str>,
 }
 
 /// The areas that need no more than the configuration, in the order in which they are shown.
@@ -65,6 +71,7 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
     listen::check(scene, found);
     dns::check(scene, found).await;
     outbound::check(scene, found);
+    reach::check(scene, found).await;
     passwords::check(scene, found);
 }
 
@@ -85,7 +92,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         Ok(config) => {
             found.ok("configuration", format!("{} is valid", config.file.display()));
             let running = UnixStream::connect(config.control_socket()).is_ok();
-            let scene = Scene { config: &config, running, deep: args.deep };
+            let scene = Scene { config: &config, running, deep: args.deep, reach: args.reach.as_deref() };
             look(&scene, &mut found).await;
             match Opened::open(&config, Mode::Look).await {
                 Err(error) => found.broken("data", &error),

@@ -27,7 +27,7 @@ pub struct Settings {
     /// The port of others' servers: 25.
     pub port: u16,
     /// The address to connect from.
-    pub bind: Option<IpAddr>,
+    pub bind: Vec<IpAddr>,
     /// Domains whose mail goes to a host that an administrator named.
     pub routes: Vec<(Domain, Route)>,
     /// For the order of equal hosts.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sealpost_delivery::Evidence;
 use sealpost_model::{Address, Protocol};
-use sealpost_net::{Error, Hello, Line, Stream, Verdict};
+use sealpost_net::{Error, Hello, Line, Stream, Verdict, connect_any};
 use sealpost_policy::Grade;
 
 use super::courier::Settings;
@@ -50,17 +50,19 @@ enum Try {
 }
 
 impl Peer {
-    /// Connects, and reaches `floor` or fails. A handshake that dies is tried once more with a small hello; whoever may
+    /// Greets, and reaches `floor` or fails. A handshake that dies is tried once more with a small hello; whoever may
     /// go without encryption then does.
     pub(crate) async fn open(
         settings: &Settings,
         host: &Host,
-        addr: SocketAddr,
+        stream: Stream,
         floor: Grade,
     ) -> Result<Self, Trouble> {
+        let addr = SocketAddr::new(stream.client().ip, stream.client().port);
+        let mut first = Some(stream);
         let mut how = Try::Tls(Hello::Large);
         loop {
-            let mut peer = Self::greet(settings, host, addr).await?;
+            let mut peer = Self::greet(settings, host, addr, first.take()).await?;
             let failed = match how {
                 Try::Clear => {
                     peer.evidence.verified = "TLS failed, and this may go without".into();
@@ -80,11 +82,21 @@ impl Peer {
         }
     }
 
-    /// Connects, and reads greeting and extensions.
-    async fn greet(settings: &Settings, host: &Host, addr: SocketAddr) -> Result<Self, Trouble> {
+    /// Reads greeting and extensions over the first connection, or over another one to the same address.
+    async fn greet(
+        settings: &Settings,
+        host: &Host,
+        addr: SocketAddr,
+        first: Option<Stream>,
+    ) -> Result<Self, Trouble> {
         let evidence = Evidence { host: format!("{} [{}]", host.name, addr.ip()), ..Evidence::default() };
-        let connected = sealpost_net::connect(addr, settings.bind, Protocol::Smtp, CONNECT).await;
-        let stream = connected.map_err(|e| unreachable(&evidence, &e.to_string()))?;
+        let stream = match first {
+            Some(stream) => stream,
+            None => {
+                let again = connect_any(&[addr], &settings.bind, Protocol::Smtp, CONNECT).await;
+                again.map_err(|e| unreachable(&evidence, &e.to_string()))?
+            }
+        };
         let mut peer = Self { stream, extensions: Extensions::default(), grade: Grade::Clear, evidence };
         let greeting = peer.reply(GREETING).await.map_err(|e| peer.lost(&e))?;
         if !greeting.is_ok() {
@@ -340,7 +352,7 @@ pub(crate) fn is_size(reply: &Reply) -> bool {
 
 const MAX_LINE: usize = 4096;
 // RFC 5321 section 4.5.3.2, except for the connection itself: there are other hosts to try.
-const CONNECT: Duration = Duration::from_secs(30);
+pub(super) const CONNECT: Duration = Duration::from_secs(30);
 const GREETING: Duration = Duration::from_secs(300);
 const COMMAND: Duration = Duration::from_secs(300);
 const DATA: Duration = Duration::from_secs(120);

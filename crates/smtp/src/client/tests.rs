@@ -109,7 +109,7 @@ impl World {
             tls: TlsClient::trusting_only(&roots, &self.clock).expect("usable"),
             helo: "mx.clinic.test".into(),
             port: self.port,
-            bind: None,
+            bind: Vec::new(),
             routes: self.routes,
             random: Random::danger_predictable(1),
         };

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use sealpost_delivery::{Evidence, Outcome};
-use sealpost_model::{Address, Domain, QueueId};
+use sealpost_model::{Address, Domain, Protocol, QueueId};
+use sealpost_net::connect_any;
 use sealpost_policy::{Grade, Reason};
 use tokio::time::Instant;
 
 use super::courier::Settings;
-use super::dialog::{Peer, Said, Trouble, is_size};
+use super::dialog::{CONNECT, Peer, Said, Trouble, is_size};
 use super::letter::{Content, Letter};
 use super::target::{Host, Hosts, addresses, hosts};
 use crate::codec::Reply;
@@ -88,8 +89,21 @@ async fn try_host<C: Content>(
             return (Vec::new(), waiting);
         }
     };
-    for addr in list {
-        let mut peer = match Peer::open(settings, host, addr, floor).await {
+    let mut left_to_try = list;
+    while !left_to_try.is_empty() {
+        // Both families at once, so that a path that is dead costs no time.
+        let stream = match connect_any(&left_to_try, &settings.bind, Protocol::Smtp, CONNECT).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(host = host.name, "no address answers");
+                met.unreachable
+                    .get_or_insert_with(|| Evidence { host: host.name.clone(), ..seen(&error.to_string()) });
+                break;
+            }
+        };
+        let addr = stream.client().ip;
+        left_to_try.retain(|a| a.ip() != addr);
+        let mut peer = match Peer::open(settings, host, stream, floor).await {
             Ok(peer) => peer,
             Err(Trouble::Unreachable(evidence)) => {
                 tracing::debug!(host = host.name, %addr, "can't be reached");
