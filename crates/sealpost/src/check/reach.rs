@@ -57,7 +57,7 @@ async fn own_name(host: &str, resolver: &dns::Hickory, found: &mut Findings) {
         Ok(Addresses::Found(addresses)) => addresses,
         Ok(Addresses::None | Addresses::NoDomain) => {
             let what = format!("{host} has no address in DNS");
-            return found.fail("hostname", what, "add an A record, and AAAA if this server has IPv6");
+            return found.warn("hostname", what, "add an A record, and AAAA if this server has IPv6");
         }
         Err(error) => {
             return found.warn(
