@@ -58,7 +58,7 @@ pub use detail::ClientFacts;
 pub use draft::{Caller, Draft};
 pub use entry::{Entry, insert};
 pub use error::Error;
-pub use list::{Filter, Page, Record};
+pub use list::{Class, Filter, Page, Record};
 pub use object::{Object, ObjectKind};
 pub use open::{Completion, Open, insert_completion, insert_open};
 pub use proof::{Consistency, Proof, Unproved};
@@ -77,4 +77,10 @@ use sealpost_model::TenantId;
 /// start. Its keys are a tenant's keys like any other's.
 pub fn instance() -> TenantId {
     <TenantId as sealpost_model::Id>::from_raw(0)
+}
+
+/// The fingerprint of a log's key, as signed-note writes the key: SHA-256 of the public key, hex. `None` if it is not one.
+pub fn fingerprint(verifier: &str) -> Option<String> {
+    let public = checkpoint::parse_verifier(verifier)?;
+    Some(sealpost_crypto::sha256(&public).iter().map(|b| format!("{b:02x}")).collect())
 }

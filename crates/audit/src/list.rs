@@ -27,10 +27,52 @@ pub struct Filter {
     pub outcome: Option<Outcome>,
     /// About this thing.
     pub object: Option<Object>,
+    /// By this class of actors (S55).
+    pub class: Option<Class>,
     /// Only entries before this position: [`Page::next`] of the page before.
     pub before: Option<u64>,
     /// At most this many; 0 is 100. A page never has more than 1,000.
     pub limit: usize,
+}
+
+/// The views of S55. An entry does not say what roles a person had, so the act tells: whoever changes people, rights or rules
+/// through the control socket or by an administrative verb acted as an administrator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// People at their own work.
+    Users,
+    /// People who administer.
+    Administrators,
+    /// Whoever runs the host: the control socket without a sign-in, offline commands.
+    Operators,
+    /// The server itself, recipients, devices, strangers.
+    Others,
+}
+
+impl Class {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Users, "users"),
+        (Self::Administrators, "administrators"),
+        (Self::Operators, "operators"),
+        (Self::Others, "others"),
+    ];
+
+    /// The class with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, w)| *w == word).map(|(class, _)| class)
+    }
+
+    fn of(e: &crate::Entry) -> Self {
+        match e.actor() {
+            Some(Actor::Operator { .. }) => Self::Operators,
+            Some(Actor::Person { .. }) => {
+                let by_socket = e.protocol == Protocol::Control as i64 || e.protocol == Protocol::Cli as i64;
+                let administers = Verb::from_number(e.verb).is_some_and(Verb::administers);
+                if by_socket || administers { Self::Administrators } else { Self::Users }
+            }
+            _ => Self::Others,
+        }
+    }
 }
 
 /// Some entries, newest first.
@@ -187,6 +229,7 @@ impl Filter {
         self.since.is_none_or(|t| e.time() >= t)
             && self.until.is_none_or(|t| e.time() < t)
             && self.actor.is_none_or(|a| e.actor() == Some(a))
+            && self.class.is_none_or(|c| Class::of(e) == c)
             && self.owner.is_none_or(|o| e.owner() == Some(o))
             && self.verb.is_none_or(|v| e.verb == v as i64)
             && self.outcome.is_none_or(|o| e.outcome == o as i64)

@@ -70,6 +70,11 @@ impl ObjectKind {
         Self::TlsItem,
     ];
 
+    /// The kind with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.word() == word)
+    }
+
     /// Its word in reports.
     pub const fn word(self) -> &'static str {
         match self {

@@ -236,6 +236,11 @@ impl Verb {
         Self::ALL.iter().copied().find(|v| *v as i64 == number)
     }
 
+    /// Whether it changes people, rights, rules or keys: what an administrator does.
+    pub const fn administers(self) -> bool {
+        matches!(self as u16, 80..=109 | 112..=116 | 130..=199)
+    }
+
     /// The verb with this word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|v| v.word() == word)

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod anchor;
+mod audit;
 mod certificates;
 mod check;
 mod config;
@@ -16,6 +17,7 @@ mod manual;
 mod master;
 mod metrics;
 mod notify;
+mod offline;
 mod outside;
 mod people;
 mod proof;
@@ -83,7 +85,7 @@ enum Command {
     /// The audit log's proof.
     Audit {
         #[command(subcommand)]
-        command: verify::AuditCommand,
+        command: audit::AuditCommand,
     },
     /// The archive's proof.
     Archive {
@@ -126,7 +128,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Serve { which, .. } => serve::run(&which.load()?).await.map(done),
         Command::Init(args) => init::run(args).await.map(done),
         Command::Check(args) => check::run(args).await,
-        Command::Audit { command } => verify::audit(command).await,
+        Command::Audit { command } => audit::run(command).await,
         Command::Archive { command } => verify::archive(command).await,
         Command::Manual { kind } => manual::run(kind).map(done),
         Command::Key { command } => key::run(command).await,

@@ -1,4 +1,4 @@
-//! Offline proofs: of the log, and of the archive.
+//! The offline proof of the archive.
 
 use std::process::ExitCode;
 
@@ -7,22 +7,8 @@ use clap::Subcommand;
 use sealpost_archive::Archive;
 use serde_json::json;
 
+use crate::Which;
 use crate::instance::{Mode, Opened};
-use crate::{Which, proof};
-
-/// `sealpost audit ...`
-#[derive(Subcommand)]
-pub enum AuditCommand {
-    /// Recomputes every log's tree from its rows and holds it against signatures and anchor, then opens every sealed
-    /// column and body of every table. Needs no server.
-    Verify {
-        #[command(flatten)]
-        which: Which,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
 
 /// `sealpost archive ...`
 #[derive(Subcommand)]
@@ -35,41 +21,6 @@ pub enum ArchiveCommand {
         #[arg(long)]
         json: bool,
     },
-}
-
-pub async fn audit(command: AuditCommand) -> Result<ExitCode> {
-    let AuditCommand::Verify { which, json } = command;
-    let config = which.load()?;
-    let opened = Opened::open(&config, Mode::Look).await?;
-    let proof = proof::everything(&config, &opened).await?;
-    let (log, tables) = (&proof.log, &proof.tables);
-    if json {
-        crate::print(&format!(
-            "{}\n",
-            json!({
-                "sound": proof.is_sound(),
-                "verdict": log.verdict(),
-                "report": log.to_string(),
-                "rows": tables.rows,
-                "faults": tables.faults,
-                "more": tables.more,
-            })
-        ))?;
-    } else {
-        let rows: u64 = tables.rows.values().sum();
-        let verdict = if tables.faults.is_empty() {
-            "all as they were written"
-        } else {
-            "NOT all as they were written"
-        };
-        crate::print(&format!(
-            "{}{log}{rows} rows of {} tables, {} bytes in the journal: {verdict}\n",
-            proof::lines(&tables.faults, tables.more),
-            tables.rows.len(),
-            proof.journal.bytes
-        ))?;
-    }
-    Ok(if proof.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub async fn archive(command: ArchiveCommand) -> Result<ExitCode> {
@@ -97,5 +48,6 @@ pub async fn archive(command: ArchiveCommand) -> Result<ExitCode> {
             report.rows, report.bytes
         ))?;
     }
+    crate::offline::leave(&config, &opened, "archive verify", report.faults.is_empty()).await?;
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

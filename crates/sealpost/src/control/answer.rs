@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
-use sealpost_audit::{Filter, Outcome, Record, Verb};
-use sealpost_model::{Actor, Address, Domain, Id, Protocol, QueueId, Secret, TenantId};
+use sealpost_model::{Address, Domain, Id, QueueId, Secret};
 use sealpost_policy::{Roles, decide};
 use sealpost_store::reserve::Standing;
 use serde_json::{Value, json};
@@ -80,13 +79,8 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         }
         Act::PickupList => pickup_list(instance, peer).await,
         Act::PickupExpire { id, reason } => pickup_expire(instance, peer, &id, &reason).await,
-        Act::LogList { server: true, .. } if peer.tenant.is_some() => {
-            bail!("the server's own log belongs to whoever runs the host; leave --as out")
-        }
-        Act::LogList { limit, detail, verb, server } => {
-            let log = if server { sealpost_audit::instance() } else { tenant(instance, peer).await? };
-            log_list(instance, peer, log, limit, detail, verb).await
-        }
+        Act::Log(ask) => super::log::answer(instance, peer, ask).await,
+        Act::Audit(act) => act.answer(instance, peer).await,
     }
 }
 
@@ -203,87 +197,6 @@ async fn queue_list(instance: &Instance, peer: &Peer) -> Result<Reply> {
         text.push_str("Nothing waits to leave.\n");
     }
     Ok(Reply::Done { rows, text })
-}
-
-async fn log_list(
-    instance: &Instance,
-    peer: &Peer,
-    log: TenantId,
-    limit: usize,
-    detail: bool,
-    verb: Option<String>,
-) -> Result<Reply> {
-    let verb = match verb {
-        Some(word) => {
-            Some(Verb::parse(&word).with_context(|| format!("the log knows no act called {word}"))?)
-        }
-        None => None,
-    };
-    let filter = Filter { limit, verb, ..Filter::default() };
-    let page = instance.audit.list(&peer.caller, peer.roles, log, &filter).await?;
-    let (mut rows, mut text) = (Vec::new(), String::new());
-    for mut r in page.records.into_iter().rev() {
-        if !detail {
-            (r.client, r.notes) = (None, Vec::new());
-        }
-        let r = &r;
-        writeln!(text, "{}", log_line(r))?;
-        rows.push(log_row(r));
-    }
-    Ok(Reply::Done { rows, text })
-}
-
-/// An entry as a line. What is sealed is there only if the reader may see it.
-fn log_line(r: &Record) -> String {
-    let objects: Vec<String> = r.objects.iter().map(|o| format!("{}:{}", o.kind.word(), o.id)).collect();
-    let notes: Vec<String> = r
-        .notes
-        .iter()
-        .map(|(name, text)| if name.is_empty() { text.clone() } else { format!("{name}={text}") })
-        .collect();
-    let client = r.client.as_ref().map_or(String::new(), |c| format!(" from {}", c.ip));
-    format!(
-        "{} {:>6} {:16} {:8} {:10} {}{client} {} {}",
-        r.at.rfc3339(),
-        r.position.map_or("-".into(), |p| p.to_string()),
-        r.verb.map_or("?", Verb::word),
-        r.outcome.map_or("?", Outcome::word),
-        r.protocol.map_or("?", Protocol::word),
-        r.actor.map_or("?".into(), actor_word),
-        r.reason,
-        objects.into_iter().chain(notes).collect::<Vec<_>>().join(" "),
-    )
-    .trim_end()
-    .to_owned()
-}
-
-fn log_row(r: &Record) -> Value {
-    json!({
-        "id": r.id,
-        "position": r.position,
-        "at": r.at.rfc3339(),
-        "actor": r.actor.map(actor_word),
-        "owner": r.owner,
-        "protocol": r.protocol.map(Protocol::word),
-        "verb": r.verb.map(Verb::word),
-        "outcome": r.outcome.map(Outcome::word),
-        "reason": r.reason,
-        "objects": r.objects.iter().map(|o| format!("{}:{}", o.kind.word(), o.id)).collect::<Vec<_>>(),
-        "client": r.client.as_ref().map(|c| c.ip.to_string()),
-        "notes": r.notes,
-    })
-}
-
-fn actor_word(actor: Actor) -> String {
-    match actor {
-        Actor::Person { person, .. } => format!("person:{person}"),
-        Actor::Recipient { recipient, .. } => format!("recipient:{recipient}"),
-        Actor::Operator { uid } => format!("operator:{uid}"),
-        Actor::Device { device, .. } => format!("device:{device}"),
-        Actor::Connector { connector, .. } => format!("connector:{connector}"),
-        Actor::System => "system".into(),
-        Actor::Stranger => "stranger".into(),
-    }
 }
 
 async fn pickup_list(instance: &Instance, peer: &Peer) -> Result<Reply> {

@@ -1,6 +1,6 @@
 //! The commands that ask a running server.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -10,7 +10,8 @@ use sealpost_policy::Role;
 
 pub use super::Reply;
 use super::{
-    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, pending, role, rules, session,
+    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, log, pending, role, rules,
+    session,
 };
 use crate::Which;
 
@@ -67,19 +68,12 @@ pub enum Command {
     /// What happened, oldest of the newest first.
     Log {
         #[command(flatten)]
+        ask: log::Ask,
+        /// Print CSV, for a spreadsheet.
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+        #[command(flatten)]
         how: How,
-        /// How many entries.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-        /// Only these acts: login, accept, pickup-open ...
-        #[arg(long)]
-        verb: Option<String>,
-        /// With what is sealed (addresses, remarks).
-        #[arg(long)]
-        detail: bool,
-        /// The server's own log instead: the host's commands, logins under names that nobody has.
-        #[arg(long)]
-        server: bool,
     },
 }
 
@@ -232,41 +226,70 @@ pub(super) fn role(word: &str) -> Result<Role, String> {
     })
 }
 
+impl How {
+    /// Whether JSON is wanted.
+    pub const fn json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Asks the server and prints what it says.
 pub async fn run(command: Command) -> Result<ExitCode> {
+    let how = command.how().clone();
+    let csv = matches!(command, Command::Log { csv: true, .. });
+    let (reply, _) = converse(&how, |line| command.act(line))?;
+    match reply {
+        Reply::Done { rows, .. } if csv => {
+            crate::print(&log::csv(&rows))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        reply => show(&how, reply),
+    }
+}
+
+/// Asks the server; the password for `--as` is the first line of standard input.
+pub fn ask(how: &How, act: Act) -> Result<Reply> {
+    Ok(send(how, act)?.0)
+}
+
+/// The same; what follows the reply can be read.
+pub fn send(how: &How, act: Act) -> Result<(Reply, impl BufRead + use<>)> {
+    converse(how, |_| Ok(act))
+}
+
+/// Prints the answer.
+pub fn show(how: &How, reply: Reply) -> Result<ExitCode> {
+    match reply {
+        Reply::Done { rows, text: _ } if how.json => {
+            let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+            crate::print(&lines)?;
+        }
+        Reply::Done { text, .. } => crate::print(&text)?,
+        Reply::Follows { .. } => bail!("the server answers with lines that this command does not take"),
+        Reply::Refused(words) => bail!("{words}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads what comes by standard input, asks, and reads the reply.
+fn converse(
+    how: &How,
+    act: impl FnOnce(&mut dyn FnMut(&str) -> Result<String>) -> Result<Act>,
+) -> Result<(Reply, BufReader<UnixStream>)> {
     let mut input = std::io::stdin().lines();
     let mut line = |what: &str| -> Result<String> {
         let line = input.next().transpose()?.with_context(|| format!("standard input holds no {what}"))?;
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     };
-    let how = command.how().clone();
-    let sign_in = sign_in(&how, &mut line)?;
-    let act = command.act(&mut line)?;
-    show(&how, send(&how, sign_in, act)?)
-}
-
-/// Asks the server; the password for `--as` is the first line of standard input.
-pub fn ask(how: &How, act: Act) -> Result<Reply> {
-    let mut input = std::io::stdin().lines();
-    let mut line = |what: &str| -> Result<String> {
-        input.next().transpose()?.with_context(|| format!("standard input holds no {what}"))
-    };
-    let sign_in = sign_in(how, &mut line)?;
-    send(how, sign_in, act)
-}
-
-fn sign_in(how: &How, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Option<SignIn>> {
-    Ok(match &how.sign_in {
+    let sign_in = match &how.sign_in {
         Some(address) => Some(SignIn { address: address.clone(), password: line("password for --as")? }),
         None => None,
-    })
-}
-
-fn send(how: &How, sign_in: Option<SignIn>, act: Act) -> Result<Reply> {
+    };
     let token = match sign_in {
         Some(_) => None,
         None => std::env::var("SEALPOST_TOKEN").ok().filter(|token| !token.is_empty()),
     };
+    let act = act(&mut line)?;
     let config = how.which.load()?;
     let path = config.control_socket();
     let mut stream = UnixStream::connect(&path).with_context(|| {
@@ -281,22 +304,11 @@ fn send(how: &How, sign_in: Option<SignIn>, act: Act) -> Result<Reply> {
     let mut bytes = serde_json::to_vec(&Request { sign_in, token, act })?;
     bytes.push(b'\n');
     stream.write_all(&bytes)?;
+    let mut reader = BufReader::new(stream);
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    serde_json::from_str(&answer).context("the server ended before it answered; see its log")
-}
-
-/// Prints the answer.
-pub fn show(how: &How, reply: Reply) -> Result<ExitCode> {
-    match reply {
-        Reply::Done { rows, text: _ } if how.json => {
-            let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
-            crate::print(&lines)?;
-        }
-        Reply::Done { text, .. } => crate::print(&text)?,
-        Reply::Refused(words) => bail!("{words}"),
-    }
-    Ok(ExitCode::SUCCESS)
+    reader.read_line(&mut answer)?;
+    let reply = serde_json::from_str(&answer).context("the server ended before it answered; see its log")?;
+    Ok((reply, reader))
 }
 
 impl Command {
@@ -327,7 +339,7 @@ impl Command {
         }
     }
 
-    pub(super) fn act(self, line: &mut impl FnMut(&str) -> Result<String>) -> Result<Act> {
+    pub(super) fn act(self, line: &mut dyn FnMut(&str) -> Result<String>) -> Result<Act> {
         Ok(match self {
             Self::Status { .. } => Act::Status,
             Self::Address(word) => Act::Address(word.act),
@@ -341,7 +353,7 @@ impl Command {
             Self::Connector(word) => Act::Connector(word.act),
             Self::Device(word) => Act::Device(word.act),
             Self::Blobs(word) => Act::Blobs(word.act),
-            Self::Log { limit, verb, detail, server, .. } => Act::LogList { limit, detail, verb, server },
+            Self::Log { ask, .. } => Act::Log(ask),
             Self::User { command } => match command {
                 User::List { .. } => Act::UserList,
                 User::Add { address, name, role, app_password, .. } => Act::UserAdd {

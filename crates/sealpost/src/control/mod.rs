@@ -10,6 +10,7 @@
 
 mod address;
 mod answer;
+pub mod audit;
 mod ban;
 mod blobs;
 pub mod client;
@@ -18,6 +19,7 @@ mod device;
 mod grant;
 mod group;
 pub mod key;
+mod log;
 mod pending;
 mod role;
 mod rules;
@@ -96,7 +98,9 @@ pub enum Act {
     /// Ends a waiting message.
     PickupExpire { id: String, reason: String },
     /// The log, newest first.
-    LogList { limit: usize, detail: bool, verb: Option<String>, server: bool },
+    Log(log::Ask),
+    /// The log for those who check it elsewhere.
+    Audit(audit::Act),
     /// Addresses.
     Address(address::Act),
     /// Groups.
@@ -139,8 +143,8 @@ impl Act {
             Self::QueueRetry { .. } => Command::QueueRetry,
             Self::PickupList => Command::PickupList,
             Self::PickupExpire { .. } => Command::PickupExpire,
-            Self::LogList { detail: false, .. } => Command::LogList,
-            Self::LogList { detail: true, .. } => Command::LogDetail,
+            Self::Log(ask) => ask.command(),
+            Self::Audit(act) => act.command(),
             Self::Address(act) => act.command(),
             Self::Group(act) => act.command(),
             Self::Grant(act) => act.command(),
@@ -163,6 +167,8 @@ impl Act {
 pub enum Reply {
     /// It was done: rows as JSON objects, and the same as text.
     Done { rows: Vec<serde_json::Value>, text: String },
+    /// This many entries follow, as lines of an export.
+    Follows { lines: u64 },
     /// It was not done, in words.
     Refused(String),
 }
@@ -253,22 +259,33 @@ async fn converse(stream: UnixStream, instance: &Instance) -> Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(MAX_REQUEST)).read_line(&mut line).await?;
-    let reply = match serde_json::from_str::<Request>(&line) {
+    let (reply, export) = match serde_json::from_str::<Request>(&line) {
         Ok(request) => match answer(instance, uid, request).await {
-            Ok(reply) => reply,
-            Err(error) => Reply::Refused(format!("{error:#}")),
+            Ok(answer) => answer,
+            Err(error) => (Reply::Refused(format!("{error:#}")), None),
         },
-        Err(error) => Reply::Refused(format!(
-            "the request is not understood ({error}); is this program another version than the server?"
-        )),
+        Err(error) => {
+            let words = format!(
+                "the request is not understood ({error}); is this program another version than the server?"
+            );
+            (Reply::Refused(words), None)
+        }
     };
     let mut bytes = serde_json::to_vec(&reply)?;
     bytes.push(b'\n');
-    write.write_all(&bytes).await?;
+    let sent = write.write_all(&bytes).await;
+    if let Some(export) = export {
+        audit::send(export, &mut write).await?;
+    }
+    sent?;
     Ok(write.shutdown().await?)
 }
 
-async fn answer(instance: &Instance, uid: u32, request: Request) -> Result<Reply> {
+async fn answer(
+    instance: &Instance,
+    uid: u32,
+    request: Request,
+) -> Result<(Reply, Option<sealpost_audit::export::Export>)> {
     let client = Client::local(Protocol::Control);
     let peer = peer(instance, uid, client, request.sign_in, request.token).await?;
     let command = request.act.command();
@@ -286,10 +303,13 @@ async fn answer(instance: &Instance, uid: u32, request: Request) -> Result<Reply
         } else {
             denied.to_string()
         };
-        return Ok(Reply::Refused(words));
+        return Ok((Reply::Refused(words), None));
     }
     instance.audit.record(draft(log)).await?;
-    answer::answer(instance, &peer, request.act).await
+    match request.act {
+        Act::Audit(audit::Act::Export(ask)) => audit::export(instance, &peer, ask).await,
+        act => Ok((answer::answer(instance, &peer, act).await?, None)),
+    }
 }
 
 /// Who asks: a person by password or token, or whoever the kernel says.
