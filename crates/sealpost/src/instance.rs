@@ -136,13 +136,14 @@ impl Instance {
         for anchor in config.anchor_files() {
             make_folder(anchor.parent().unwrap_or(Path::new(".")))?;
         }
+        let post = crate::anchor::Post::default();
         let audit = Audit::new(
             store.clone(),
             keys.clone(),
             Arc::clone(&clock),
             random.clone(),
             sealpost_audit::Options {
-                anchors: crate::anchor::witnesses(config)?,
+                anchors: crate::anchor::witnesses(config, &post)?,
                 server: config.server.hostname.clone(),
                 durable_reads: config.audit.reads == crate::config::Reads::Durable,
                 heartbeat: std::time::Duration::from_secs(config.audit.heartbeat.unwrap_or(0) * 60),
@@ -199,7 +200,10 @@ impl Instance {
                 ..sealpost_pickup::Options::new(&config.server.public_url)
             },
         );
-        Ok(Self { store, keys, audit, identity, mailboxes, delivery, upkeep, pickup, clock, random })
+        let instance =
+            Self { store, keys, audit, identity, mailboxes, delivery, upkeep, pickup, clock, random };
+        post.is_open(&instance);
+        Ok(instance)
     }
 }
 

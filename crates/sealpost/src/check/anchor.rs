@@ -31,7 +31,10 @@ pub(super) async fn check(scene: &Scene<'_>, opened: &Opened, found: &mut Findin
             );
         }
     }
-    let names: Vec<String> = crate::anchor::witnesses(scene.config)?.iter().map(|w| w.name()).collect();
+    let names: Vec<String> = crate::anchor::witnesses(scene.config, &crate::anchor::Post::default())?
+        .iter()
+        .map(|w| w.name())
+        .collect();
     for status in sealpost_audit::anchor_statuses(&opened.store).await? {
         if !names.contains(&status.name) {
             continue;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use sealpost_model::{Address, Domain, Id, QueueId, Secret};
 use sealpost_policy::{Roles, decide};
 use sealpost_store::reserve::Standing;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Act, Peer, Reply, done, person, tenant, waits};
 use crate::instance::Instance;
