@@ -87,7 +87,7 @@ pub use review::ReviewLine;
 pub use schema::{COVERAGE, SCHEMA};
 pub use service::{Identity, Options};
 pub use session::{Session, Touch};
-pub use setup::{LINK_LIFE, Official, SetupLink};
+pub use setup::{LINK_LIFE, Official, SetupLink, may_stand, officials};
 pub use tenant::Rules;
 pub use throttle::Limits;
 pub use verify::{Damage, verify};

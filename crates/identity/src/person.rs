@@ -422,7 +422,7 @@ impl Whole {
         self.open(keys).map(drop)
     }
 
-    fn open(self, keys: &TenantKeys) -> Result<Person, Error> {
+    pub(crate) fn open(self, keys: &TenantKeys) -> Result<Person, Error> {
         let Self { row, address, app_passwords, places } = self;
         row.check(keys)?;
         let address = address.filter(|a| a.tenant == row.tenant).ok_or_else(|| row.tampered())?;

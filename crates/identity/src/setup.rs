@@ -9,9 +9,11 @@ use std::time::Duration;
 use sealpost_audit::{Caller, Verb};
 use sealpost_crypto::Token;
 use sealpost_model::{Actor, Address, Client, CredentialId, Id, PersonId, Secret, TenantId, Time};
-use sealpost_store::keys::TenantKeys;
-use sealpost_store::{Row, params};
+use sealpost_policy::{Role, Roles};
+use sealpost_store::keys::{Keys, TenantKeys};
+use sealpost_store::{Row, Store, params};
 
+use crate::person::{self, Whole};
 use crate::service::{aad, name, open, seal};
 use crate::tenant::FIRST;
 use crate::{Error, Identity, schema};
@@ -110,6 +112,47 @@ impl OfficialRow {
         let aad = aad(self.tenant, "official", self.id, "contact");
         open(keys, &aad, &self.contact, ("official", self.id.raw()))
     }
+}
+
+/// Who answers for security in each organisation, read without a server.
+///
+/// # Errors
+/// The store's; a row that is not what was written.
+pub async fn officials(store: &Store, keys: &Keys) -> Result<Vec<(TenantId, Vec<Official>)>, Error> {
+    let tenants: Vec<TenantId> = store.read(|tx| tx.rows(&schema::TENANTS, params![], |r| r.id(0))).await?;
+    let mut all = Vec::new();
+    for tenant in tenants {
+        all.push((tenant, officials_of(store, keys, tenant).await?));
+    }
+    Ok(all)
+}
+
+/// Who may be named: the first is a security official, the second may also be an administrator.
+pub fn may_stand(roles: Roles, rank: i64) -> bool {
+    roles.has(Role::SecurityOfficial) || rank > 1 && roles.has(Role::TenantAdmin)
+}
+
+async fn officials_of(store: &Store, keys: &Keys, tenant: TenantId) -> Result<Vec<Official>, Error> {
+    let rows = store
+        .read(move |tx| {
+            let rows = tx.rows(&schema::OFFICIALS, params![tenant], OfficialRow::read)?;
+            rows.into_iter()
+                .map(|row| {
+                    let person = tx.row(&schema::PERSON, params![row.id], person::Columns::read)?;
+                    let whole = person.map(|person| Whole::around(tx, person)).transpose()?;
+                    Ok((row, whole))
+                })
+                .collect::<Result<Vec<_>, sealpost_store::Error>>()
+        })
+        .await?;
+    let keys = keys.tenant(tenant).await?;
+    rows.into_iter()
+        .map(|(row, whole)| {
+            let person = whole.map(|whole| whole.open(&keys)).transpose()?;
+            let active = person.is_some_and(|p| !p.disabled && may_stand(p.roles, row.rank));
+            Ok(Official { person: row.id, rank: row.rank, contact: row.contact(&keys)?, active })
+        })
+        .collect()
 }
 
 impl Identity {
@@ -235,20 +278,7 @@ impl Identity {
     /// # Errors
     /// The store's; a row that is not what was written.
     pub async fn officials(&self, tenant: TenantId) -> Result<Vec<Official>, Error> {
-        let rows = self
-            .inner
-            .store
-            .read(move |tx| tx.rows(&schema::OFFICIALS, params![tenant], OfficialRow::read))
-            .await?;
-        let keys = self.tenant_keys(tenant).await?;
-        let mut all = Vec::new();
-        for row in rows {
-            let person = self.fresh(row.id).await?;
-            let active =
-                person.is_some_and(|p| !p.disabled && p.roles.has(sealpost_policy::Role::SecurityOfficial));
-            all.push(Official { person: row.id, rank: row.rank, contact: row.contact(&keys)?, active });
-        }
-        Ok(all)
+        officials_of(&self.inner.store, &self.inner.keys, tenant).await
     }
 
     fn blind_setup(&self, token: &Token) -> [u8; 16] {

@@ -196,6 +196,8 @@ pub enum Command {
     UserPassword,
     /// An app password for somebody.
     UserAppPassword,
+    /// Another link for a first password that nobody has set.
+    UserSetupLink,
     /// Ends somebody's access.
     UserDisable,
     /// The domains of the organisation.
@@ -280,6 +282,7 @@ impl Command {
         Self::UserAdd,
         Self::UserPassword,
         Self::UserAppPassword,
+        Self::UserSetupLink,
         Self::UserDisable,
         Self::DomainList,
         Self::DomainAdd,
@@ -335,7 +338,7 @@ impl Command {
             // Which keys there are is no secret; the keys of all organisations are the host's to keep.
             Self::KeyList | Self::KeyStatus => &[Operator, SecurityOfficial, Auditor],
             Self::KeyRotate => &[Operator],
-            Self::QueueRetry => &[Operator, TenantAdmin, SecurityOfficial],
+            Self::QueueRetry | Self::UserSetupLink => &[Operator, TenantAdmin, SecurityOfficial],
             // All organisations' bodies lie together: their upkeep is the host's.
             Self::BlobStatus | Self::BlobCare => &[Operator],
             Self::UserList

@@ -62,6 +62,8 @@ pub struct Instance {
     pub upkeep: Upkeep,
     /// Messages that wait here.
     pub pickup: Pickup,
+    /// What links for the organisation's people begin with.
+    pub mail_url: String,
     /// The time.
     pub clock: SharedClock,
     /// Chance.
@@ -200,8 +202,9 @@ impl Instance {
                 ..sealpost_pickup::Options::new(&config.server.public_url)
             },
         );
+        let mail_url = hosts.mail.to_string();
         let instance =
-            Self { store, keys, audit, identity, mailboxes, delivery, upkeep, pickup, clock, random };
+            Self { store, keys, audit, identity, mailboxes, delivery, upkeep, pickup, mail_url, clock, random };
         post.is_open(&instance);
         Ok(instance)
     }

@@ -214,6 +214,11 @@ async fn create(
             roles: roles.iter().collect(),
         });
     }
+    for (rank, local) in [(1, "sam"), (2, "admin")] {
+        if let Some((person, ..)) = people.iter().find(|(_, address, _)| address.local() == local) {
+            instance.identity.name_official(*person, rank, "+1 555 0100 200", &by).await?;
+        }
+    }
     sample_mail(&instance, tenant, &people).await?;
     let outside = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port("outside"));
     let sample = Sample { outside, users };

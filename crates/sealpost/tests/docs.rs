@@ -103,6 +103,94 @@ fn links_lead_somewhere() -> Result<()> {
     Ok(())
 }
 
+/// Every command that a page shows exists, with the options that it shows.
+#[test]
+fn commands_in_pages_exist() -> Result<()> {
+    let mut tree = std::collections::BTreeMap::new();
+    grow(&mut tree, &mut Vec::new())?;
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for page in pages()? {
+        let name = page.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        // Generated from the program.
+        if matches!(name.as_str(), "cli.md" | "configuration.md") {
+            continue;
+        }
+        for shown in shown_commands(&fs::read_to_string(&page)?) {
+            seen += 1;
+            if let Err(why) = exists(&tree, &shown) {
+                wrong.push(format!("{name}: `{shown}`: {why}"));
+            }
+        }
+    }
+    ensure!(seen > 30, "only {seen} commands were found");
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Help texts by the words that ask for them.
+type Tree = std::collections::BTreeMap<Vec<String>, String>;
+
+fn grow(tree: &mut Tree, words: &mut Vec<String>) -> Result<()> {
+    let mut asked: Vec<&str> = words.iter().map(String::as_str).collect();
+    asked.push("--help");
+    let help = says(&asked)?;
+    let below = commands(&help);
+    tree.insert(words.clone(), help);
+    for command in below {
+        words.push(command);
+        grow(tree, words)?;
+        words.pop();
+    }
+    Ok(())
+}
+
+/// Lines of code blocks, and code in sentences, that begin with the program's name.
+fn shown_commands(text: &str) -> Vec<String> {
+    let (mut shown, mut code) = (Vec::new(), false);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            code = !code;
+            continue;
+        }
+        let pieces: Vec<&str> =
+            if code || line.starts_with("    ") { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        for piece in pieces {
+            let command = piece.trim().trim_start_matches("sudo ").strip_prefix("sealpost ");
+            shown.extend(command.map(|c| c.split(" #").next().unwrap_or(c).trim().to_owned()));
+        }
+    }
+    shown.retain(|c| c.starts_with(|first: char| first.is_ascii_lowercase() || first == '-'));
+    shown
+}
+
+fn exists(tree: &Tree, shown: &str) -> Result<(), String> {
+    let mut path: Vec<String> = Vec::new();
+    let mut words = shown.split_whitespace().peekable();
+    while let Some(word) = words.peek() {
+        let below = [path.clone(), vec![(*word).to_owned()]].concat();
+        if !tree.contains_key(&below) {
+            break;
+        }
+        path = below;
+        words.next();
+    }
+    let help = tree.get(&path).ok_or("no help")?;
+    if let Some(word) = words.peek().filter(|w| w.starts_with(|c: char| c.is_ascii_lowercase()))
+        && (path.is_empty() || help.contains("\nCommands:\n"))
+    {
+        return Err(format!("there is no {word}"));
+    }
+    // A word in quotation marks may hold anything.
+    let plain: String = words.collect::<Vec<_>>().join(" ").split('"').step_by(2).collect();
+    for option in plain.split_whitespace().filter(|w| w.starts_with("--")) {
+        let option = option.split('=').next().unwrap_or(option).trim_end_matches([',', ')', ']']);
+        if !help.contains(option) {
+            return Err(format!("it has no {option}"));
+        }
+    }
+    Ok(())
+}
+
 const GENERATED: &str =
     "<!-- Written by crates/sealpost/tests/docs.rs: UPDATE=1 cargo nextest run -p sealpost --test docs -->";
 

@@ -15,6 +15,8 @@ mod dns;
 mod finding;
 mod keys;
 mod listen;
+mod machine;
+mod officials;
 mod orders;
 mod outbound;
 mod passwords;
@@ -69,6 +71,7 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
     permissions::check(scene, found);
     space::check(scene, found);
     listen::check(scene, found);
+    machine::check(scene, found);
     dns::check(scene, found).await;
     outbound::check(scene, found);
     reach::check(scene, found).await;
@@ -81,6 +84,7 @@ async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) -
     orders::check(scene, opened, found).await?;
     blobs::check(scene, opened, found).await?;
     keys::check(scene, opened, found)?;
+    officials::check(scene, opened, found).await?;
     content::check(scene, opened, found).await
 }
 

@@ -49,6 +49,7 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
                 None => done(row, format!("{}\n", made.expose())),
             })
         }
+        Act::UserSetupLink { address } => super::setup_link::answer(instance, peer, &address).await,
         Act::Address(act) => act.answer(instance, peer).await,
         Act::Group(act) => act.answer(instance, peer).await,
         Act::Grant(act) => act.answer(instance, peer).await,

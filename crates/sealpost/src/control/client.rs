@@ -151,6 +151,13 @@ pub enum User {
         #[command(flatten)]
         how: How,
     },
+    /// Prints another link for somebody who has not set their first password yet.
+    SetupLink {
+        /// Their address.
+        address: String,
+        #[command(flatten)]
+        how: How,
+    },
     /// Makes an app password for a mail program, and prints it once.
     AppPassword {
         /// The person's address.
@@ -331,6 +338,7 @@ impl Command {
                 | User::Add { how, .. }
                 | User::Password { how, .. }
                 | User::Disable { how, .. }
+                | User::SetupLink { how, .. }
                 | User::AppPassword { how, .. } => how,
             },
             Self::Domain { command: Domain::List { how } | Domain::Add { how, .. } } => how,
@@ -367,6 +375,7 @@ impl Command {
                     Act::UserPassword { address, password: line("new password")? }
                 }
                 User::Disable { address, .. } => Act::UserDisable { address },
+                User::SetupLink { address, .. } => Act::UserSetupLink { address },
                 User::AppPassword { address, device, .. } => Act::UserAppPassword { address, device },
             },
             Self::Domain { command: Domain::List { .. } } => Act::DomainList,

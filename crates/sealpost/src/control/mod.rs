@@ -24,6 +24,7 @@ mod pending;
 mod role;
 mod rules;
 mod session;
+mod setup_link;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -85,6 +86,8 @@ pub enum Act {
     UserPassword { address: String, password: String },
     /// An app password for somebody.
     UserAppPassword { address: String, device: String },
+    /// Another link for a first password.
+    UserSetupLink { address: String },
     /// The domains.
     DomainList,
     /// A new domain.
@@ -137,6 +140,7 @@ impl Act {
             Self::UserDisable { .. } => Command::UserDisable,
             Self::UserPassword { .. } => Command::UserPassword,
             Self::UserAppPassword { .. } => Command::UserAppPassword,
+            Self::UserSetupLink { .. } => Command::UserSetupLink,
             Self::DomainList => Command::DomainList,
             Self::DomainAdd { .. } => Command::DomainAdd,
             Self::QueueList => Command::QueueList,

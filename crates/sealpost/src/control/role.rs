@@ -31,6 +31,17 @@ pub enum Act {
         #[arg(value_parser = super::client::role)]
         role: Role,
     },
+    /// Names who answers for security, or who does when they can't, with a contact that works while this server is down.
+    Official {
+        /// Their address; they are a security official already.
+        address: String,
+        /// 1: the security official; 2: the second.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..=2))]
+        rank: i64,
+        /// A telephone number, or a mail address elsewhere.
+        #[arg(long)]
+        contact: String,
+    },
     /// What each person may do: roles, mailboxes, groups, passwords of mail programs.
     Review {
         /// Prints a table for a spreadsheet.
@@ -43,7 +54,7 @@ impl Act {
     pub(super) const fn command(&self) -> Command {
         match self {
             Self::Review { .. } => Command::RoleReview,
-            Self::Give { .. } | Self::Take { .. } => Command::RoleChange,
+            Self::Give { .. } | Self::Take { .. } | Self::Official { .. } => Command::RoleChange,
         }
     }
 
@@ -51,6 +62,17 @@ impl Act {
         match self {
             Self::Give { address, role } => change(instance, peer, &address, role, true).await,
             Self::Take { address, role } => change(instance, peer, &address, role, false).await,
+            Self::Official { address, rank, contact } => {
+                let person = person(instance, peer, &address).await?;
+                if !sealpost_identity::may_stand(instance.identity.roles_of(person).await?, rank) {
+                    return Err(anyhow!(
+                        "{address} is no security official; `sealpost role give {address} security-official` first"
+                    ));
+                }
+                instance.identity.name_official(person, rank, &contact, &peer.caller).await?;
+                let row = json!({"address": address, "rank": rank});
+                Ok(done(row, format!("{address} is named, with the contact {contact}.\n")))
+            }
             Self::Review { csv } => review(instance, peer, csv).await,
         }
     }

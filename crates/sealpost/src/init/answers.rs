@@ -32,6 +32,8 @@ pub(super) struct Answers {
     pub master: Option<PathBuf>,
     /// The file for the log's newest checkpoint.
     pub anchor: Option<PathBuf>,
+    /// Certificates are ordered from Let's Encrypt; it writes to this address about trouble.
+    pub acme: Option<String>,
     /// The certificate chain.
     pub certificate: Option<PathBuf>,
     /// Its key.

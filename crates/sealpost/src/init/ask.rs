@@ -30,8 +30,22 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
     let domain = line("Mail domain", hostname.split_once('.').map(|(_, domain)| domain), &|t| {
         plan::domain(t).map(drop)
     })?;
-    let certificate = line("Certificate chain, PEM", Some(&shown(&usual.certificate)), &fine)?.into();
-    let key = line("Its key, PEM", Some(&shown(&usual.key)), &fine)?.into();
+    say(
+        "\nCertificates: from Let's Encrypt, by themselves, when the Internet reaches this server's port 443, or from files.\n",
+    )?;
+    let order = line("Order them from Let's Encrypt", Some("yes"), &|t| match t {
+        "yes" | "no" => Ok(()),
+        _ => Err(Wrong::new("", "answer yes or no")),
+    })?;
+    let acme = match order.as_str() {
+        "yes" => Some(line("  its letters about trouble go to", None, &|t| plan::acme(t).map(drop))?),
+        _ => None,
+    };
+    let (mut certificate, mut key) = (None, None);
+    if acme.is_none() {
+        certificate = Some(line("Certificate chain, PEM", Some(&shown(&usual.certificate)), &fine)?.into());
+        key = Some(line("Its key, PEM", Some(&shown(&usual.key)), &fine)?.into());
+    }
     let data = line("Data folder", Some(&shown(&usual.data)), &fine)?.into();
     let ring =
         line("Key ring, outside the data folder and its backups", Some(&shown(&usual.ring)), &fine)?.into();
@@ -65,8 +79,9 @@ pub(super) fn ask(file: &Path) -> Result<Answers> {
         ring: Some(ring),
         master: Some(master),
         anchor: Some(anchor),
-        certificate: Some(certificate),
-        key: Some(key),
+        acme,
+        certificate,
+        key,
         official,
         second,
         recovery: Recovery { shares, needed, folder: None },

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::instance::{Instance, Opened, Owner, make_folder, write_new};
 use crate::people::{self, NewUser};
 use made::Made;
+pub use plan::KIT;
 use plan::Plan;
 
 /// `init`'s options.

@@ -117,7 +117,10 @@ pub(super) fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Pla
     if let Some(socket) = usual.control_socket {
         values.push(("control_socket", quoted_path("control_socket", &socket)?));
     }
-    let text = configuration(&values)?;
+    let mut text = configuration(&values)?;
+    if let Some(contact) = &answers.acme {
+        text = with_acme(&text, &self::acme(contact)?);
+    }
     let config = Config::parse(&text, file).map_err(|e| Wrong::new("configuration", format!("{e:#}")))?;
     let mut notes = Vec::new();
     let pairs = crate::certificates::files::pairs(&config.tls);
@@ -139,7 +142,7 @@ pub(super) fn plan(file: &Path, answers: Answers, random: &Random) -> Result<Pla
 }
 
 /// The folder for the parts of the recovery kit, unless another is named.
-pub(crate) const KIT: &str = "recovery-kit";
+pub const KIT: &str = "recovery-kit";
 
 pub(super) fn organisation(text: &str) -> Result<String, Wrong> {
     let name = text.trim();
@@ -173,6 +176,12 @@ pub(super) fn url(text: &str) -> Result<String, Wrong> {
     sealpost_web::Hosts::new(url, None, None)
         .map(|_| url.to_owned())
         .map_err(|_| Wrong::new("public_url", format!("{url:?} must be https:// and a host name")))
+}
+
+/// Whom the ACME server writes to.
+pub(super) fn acme(text: &str) -> Result<Address, Wrong> {
+    Address::parse(text.trim())
+        .map_err(|_| Wrong::new("acme", format!("{text:?} is not a mail address; leave it out to use files")))
 }
 
 pub(super) fn name(key: &'static str, text: &str) -> Result<String, Wrong> {
@@ -295,6 +304,29 @@ fn configuration(values: &[(&'static str, String)]) -> Result<String, Wrong> {
     }
 }
 
+/// The configuration with ordered certificates instead of files.
+fn with_acme(text: &str, contact: &Address) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut section, mut acme) = ("", false);
+    for line in text.lines() {
+        section = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')).unwrap_or(section);
+        let of_files = section == "tls" && (line.starts_with("certificate = ") || line.starts_with("key = "));
+        if line == "#[tls.acme]" {
+            acme = true;
+            out.push_str("[tls.acme]");
+        } else if acme && line.starts_with("#contact = ") {
+            out.push_str(&format!("contact = {}", quoted(&format!("mailto:{contact}"))));
+        } else {
+            if of_files {
+                out.push('#');
+            }
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    out
+}
+
 fn path_text<'a>(key: &'static str, path: &'a Path) -> Result<&'a str, Wrong> {
     path.to_str()
         .ok_or_else(|| Wrong::new(key, format!("{} is not UTF-8; choose another name", path.display())))
@@ -321,6 +353,17 @@ mod tests {
         assert!(text.contains("# The newest checkpoints of the log"));
         let config = Config::parse(&text, Path::new("/x/sealpost.toml")).expect("valid");
         assert_eq!(config.anchor_files(), [Path::new("/x/w\"x")]);
+    }
+
+    #[test]
+    fn ordered_certificates_need_no_files() {
+        let contact = Address::parse("olga@a.example").expect("one");
+        let text = with_acme(DEFAULT, &contact);
+        let config = Config::parse(&text, Path::new("/x/sealpost.toml")).expect("valid");
+        assert!(config.tls.certificate.0.is_empty() && config.tls.key.0.is_empty());
+        let acme = config.tls.acme.expect("it orders");
+        assert_eq!(acme.contact.as_deref(), Some("mailto:olga@a.example"));
+        assert!(acme.directory.contains("letsencrypt"));
     }
 
     #[test]
