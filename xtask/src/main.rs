@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod fixture;
 mod fuzz;
 mod harness;
 mod licences;
@@ -45,6 +46,8 @@ enum Command {
     Soak(soak::Args),
     /// Measures, each figure next to the machine's own limit
     Bench(bench::Args),
+    /// Makes the data that later versions must read; only before the first release, or for a new format
+    Fixture,
     /// Packs the release build for Debian
     Package(package::Args),
     /// Fuzzes one target, or each in turn
@@ -70,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Postgres { words } => postgres::beside(&words),
         Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fixture => fixture::make(),
         Command::Package(args) => package::run_it(&args),
         Command::Fuzz(args) => fuzz::run(&args),
     }

@@ -78,7 +78,7 @@ pub fn run_it(args: &Args) -> Result<()> {
     let inside = root.join("usr/bin/sealpost");
     make(inside.parent().context("a folder")?)?;
     let debug = out.join(format!("{name}.debug"));
-    strip(&program, &inside, &debug)?;
+    strip(&program, &inside, &debug, args.compression > 0)?;
     for (from, to, mode) in FILES {
         put(root, to, &fs::read(from).with_context(|| format!("{from} can't be read"))?, *mode)?;
     }
@@ -125,8 +125,10 @@ fn changed() -> Result<String> {
 }
 
 /// The program without symbols and line tables; those go into `debug`, which the program names.
-fn strip(program: &Path, to: &Path, debug: &Path) -> Result<()> {
-    run(command(&["objcopy", "--only-keep-debug", "--compress-debug-sections"]).arg(program).arg(debug))?;
+fn strip(program: &Path, to: &Path, debug: &Path, small: bool) -> Result<()> {
+    let mut keep = command(&["objcopy", "--only-keep-debug"]);
+    keep.args(small.then_some("--compress-debug-sections"));
+    run(keep.arg(program).arg(debug))?;
     run(command(&["objcopy", "--strip-all"])
         .arg(format!("--add-gnu-debuglink={}", debug.display()))
         .arg(program)

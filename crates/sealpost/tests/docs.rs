@@ -152,8 +152,11 @@ fn shown_commands(text: &str) -> Vec<String> {
             code = !code;
             continue;
         }
-        let pieces: Vec<&str> =
-            if code || line.starts_with("    ") { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        let pieces: Vec<&str> = if code || line.starts_with("    ") {
+            vec![line]
+        } else {
+            line.split('`').skip(1).step_by(2).collect()
+        };
         for piece in pieces {
             let command = piece.trim().trim_start_matches("sudo ").strip_prefix("sealpost ");
             shown.extend(command.map(|c| c.split(" #").next().unwrap_or(c).trim().to_owned()));

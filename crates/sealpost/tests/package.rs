@@ -72,7 +72,7 @@ fn behind_an_overlay(package: &Path, script: &str) -> Result<Output> {
 }
 
 #[test]
-fn it_is_the_same_each_time_and_holds_what_it_should() -> Result<()> {
+fn it_is_the_same_each_time_holds_what_it_should_and_serves_a_machine() -> Result<()> {
     let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let (first, second) = (pack(one.path())?, pack(two.path())?);
     ensure!(fs::read(&first)? == fs::read(&second)?, "two builds of one commit differ");
@@ -116,7 +116,7 @@ fn it_is_the_same_each_time_and_holds_what_it_should() -> Result<()> {
     for word in [".TH sealpost", "sealpost init", "sealpost user add", ".SH FILES"] {
         ensure!(man.contains(word), "{word} in the man page");
     }
-    Ok(())
+    lives(&first, one.path())
 }
 
 const LIFE: &str = r#"
@@ -166,7 +166,7 @@ dpkg --force-depends -i /tmp/sealpost.deb
 kill -TERM $server; wait $server
 [ -z "$(find /var/lib/sealpost /var/lib/sealpost-ring /var/lib/sealpost-anchor ! -user sealpost)" ]
 
-say root does not serve what is another's
+say root does not serve what belongs to others
 if sealpost serve 2>/tmp/err; then exit 1; fi
 grep -q "systemctl start sealpost" /tmp/err
 
@@ -177,21 +177,19 @@ grep -q "Kept, since they hold mail" /tmp/purge
 say done
 "#;
 
-#[test]
-fn a_machine_gets_it_runs_it_upgrades_it_and_loses_it() -> Result<()> {
-    let out = tempfile::tempdir()?;
-    let package = pack(out.path())?;
+/// A machine gets it, runs it, upgrades it and loses it.
+fn lives(package: &Path, folder: &Path) -> Result<()> {
     let ca = sealpost_net::LocalCa::create(
         &["mail.clinic.example"],
         sealpost_model::Clock::now(&sealpost_model::SystemClock),
     )?;
     // The certificate lies on this machine, and so behind the overlay too.
-    let tls = out.path().join("tls");
+    let tls = folder.join("tls");
     fs::create_dir(&tls)?;
     fs::write(tls.join("fullchain.pem"), &ca.certificate)?;
     fs::write(tls.join("privkey.pem"), ca.key.expose())?;
     let script = format!("cp -r {} /tmp/tls\n{LIFE}", tls.display());
-    let done = behind_an_overlay(&package, &script)?;
+    let done = behind_an_overlay(package, &script)?;
     ensure!(done.status.success() && done.text().contains("== done"), "{}\n{}", done.text(), done.stderr);
     Ok(())
 }
