@@ -203,8 +203,19 @@ impl Instance {
             },
         );
         let mail_url = hosts.mail.to_string();
-        let instance =
-            Self { store, keys, audit, identity, mailboxes, delivery, upkeep, pickup, mail_url, clock, random };
+        let instance = Self {
+            store,
+            keys,
+            audit,
+            identity,
+            mailboxes,
+            delivery,
+            upkeep,
+            pickup,
+            mail_url,
+            clock,
+            random,
+        };
         post.is_open(&instance);
         Ok(instance)
     }

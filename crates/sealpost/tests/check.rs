@@ -180,7 +180,8 @@ fn each_change_of_a_row_names_its_place() -> Result<()> {
         );
         put_back(keep.path(), &path)?;
     }
-    ensure!(wrong(&server)?.is_empty(), "{}", wrong(&server)?);
+    let left = wrong(&server)?;
+    ensure!(left.is_empty(), "{left}");
     Ok(())
 }
 
