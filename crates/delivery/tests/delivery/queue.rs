@@ -13,6 +13,7 @@ use crate::world::{Scripted, World, letter};
 
 sql! {
     BREAK_BODY = "UPDATE submission SET wrapped = summary";
+    TAKEN_OVER = "UPDATE queue SET node = 4711, attempt = attempt + 1 WHERE state = 1";
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -292,6 +293,41 @@ async fn a_failure_without_room_for_its_bounce_is_settled_all_the_same() {
     let untold = world.log(world.clinic(), Verb::Bounce).await;
     let got: Vec<_> = untold.iter().map(|r| (r.outcome, r.reason.as_str())).collect();
     assert_eq!(got, [(Some(Ended::Refused), Reason::MailboxFull.name())]);
+}
+
+/// As several servers on one database do: while this one was paused, another took it for gone and its rows over.
+#[tokio::test(start_paused = true)]
+async fn who_was_taken_for_gone_completes_nothing() {
+    let world = World::new().await;
+    let accepted = world.send(&["eve@outside.test"], &letter("eve@outside.test")).await.expect("is taken");
+    let store = world.store.clone();
+    let paused = Scripted::new(move |_| {
+        let take_over = |tx: &mut sealpost_store::Tx| tx.apply(&TAKEN_OVER, params![]);
+        store.write_blocking(sealpost_store::Scope::unlocked(), take_over).expect("takes over");
+        delivered()
+    });
+    world.delivery.run(paused.as_smtp(), once_seen(&paused)).await.expect("works");
+    // It was sent, and says so to nobody: the row is the other one's, or what is left of that.
+    let rows = world.queue_rows().await;
+    assert!(matches!(rows[..], [(1, 4711, 2) | (0, 0, 2)]), "{rows:?}");
+    let state = world.of(accepted.submission).await[0].state;
+    assert!(matches!(state, State::Queued | State::MaybeSent), "{state:?}");
+    // That one is gone by now (on SQLite everybody else is): what it had begun may have arrived.
+    let courier = Scripted::new(|_| delivered());
+    world.work(&courier.as_smtp()).await;
+    assert_eq!(courier.seen().iter().map(|seen| seen.attempt).collect::<Vec<_>>(), [3]);
+    assert_eq!(world.queue_rows().await, []);
+    assert_eq!(world.of(accepted.submission).await[0].state, State::Delivered);
+}
+
+/// Ends a run once the courier was given something.
+fn once_seen(courier: &Arc<Scripted>) -> impl std::future::Future<Output = ()> + use<> {
+    let courier = Arc::clone(courier);
+    async move {
+        while courier.seen().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

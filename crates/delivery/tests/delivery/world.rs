@@ -25,6 +25,7 @@ sql! {
         (SELECT COUNT(*) FROM content), (SELECT COUNT(*) FROM submission), (SELECT COUNT(*) FROM ledger),
         (SELECT COUNT(*) FROM queue)";
     HANDED = "SELECT COUNT(*) FROM handed";
+    QUEUE = "SELECT state, node, attempt FROM queue ORDER BY id";
     BUSY = "SELECT COUNT(*) FROM queue WHERE state = 1 OR due <= ?1";
 }
 
@@ -333,6 +334,14 @@ impl World {
         change: impl Fn(&mut sealpost_store::Tx) -> sealpost_store::Result<()> + Send + 'static,
     ) {
         self.store.write_blocking(Scope::instance(), change).expect("the attack works");
+    }
+
+    /// State, node and attempt of each row of the queue.
+    pub async fn queue_rows(&self) -> Vec<(i64, i64, i64)> {
+        let read = |tx: &sealpost_store::ReadTx| {
+            tx.rows(&QUEUE, params![], |r| Ok((r.int(0)?, r.int(1)?, r.int(2)?)))
+        };
+        self.store.read(read).await.map_err(|e: sealpost_store::Error| e).expect("reads")
     }
 
     /// Delivers until nothing is due and nothing is under way.
