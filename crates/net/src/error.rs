@@ -15,6 +15,9 @@ pub enum Error {
     /// The peer sent nothing for too long.
     #[error("the other side was silent for too long")]
     Idle,
+    /// The peer sent a line without end.
+    #[error("the other side sent a line without end")]
+    Endless,
     /// The peer did not take what we sent for too long.
     #[error("the other side did not read for too long")]
     Stalled,
@@ -88,7 +91,9 @@ impl Error {
     /// Whose fault it is.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Closed | Self::Idle | Self::Stalled | Self::Injected | Self::Proxy => Fault::Peer,
+            Self::Closed | Self::Idle | Self::Stalled | Self::Injected | Self::Proxy | Self::Endless => {
+                Fault::Peer
+            }
             Self::Handshake(_) => Fault::PeerCannot,
             Self::HandshakeLost | Self::Io(_) | Self::Connect { .. } | Self::Https { .. } | Self::Acme(_) => {
                 Fault::Temporary

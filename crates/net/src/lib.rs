@@ -28,6 +28,7 @@ mod gate;
 mod https;
 mod io;
 mod listen;
+mod proxied;
 pub mod proxy;
 mod rate;
 mod stop;

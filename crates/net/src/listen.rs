@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::gate::Place;
-use crate::proxy::{self, Header};
+use crate::proxied;
+use crate::proxy::Header;
 use crate::{ACME_ALPN, Error, Gate, Result, ServerTls, Stop, Stream};
 
 /// How a port does TLS.
@@ -171,7 +172,7 @@ async fn begin(
     let Arrival { mut client, header, xclient } = arrival;
     let (protocol, proxy) = (client.protocol.word(), client.ip);
     if header {
-        let fits = match proxy::receive(&mut socket).await {
+        let fits = match proxied::receive(&mut socket).await {
             Ok(Header::Client(from)) => {
                 (client.ip, client.port) = (from.ip(), from.port());
                 place.becomes(client.ip)

@@ -6,13 +6,6 @@
 //! proxy says of TLS that it ended itself counts for nothing, since nothing here is served without TLS of our own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-use crate::{Error, Result};
 
 /// What the beginning of a connection says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,46 +124,16 @@ fn well_formed(mut tlvs: &[u8]) -> bool {
     tlvs.is_empty()
 }
 
-/// Takes the header off a fresh connection, and not a byte more.
-///
-/// # Errors
-/// [`Error::Proxy`] for what is no header; [`Error::Idle`] when it takes too long; the socket's.
-pub(crate) async fn receive(socket: &mut TcpStream) -> Result<Header> {
-    timeout(PATIENCE, take(socket)).await.map_err(|_| Error::Idle)?
-}
-
-async fn take(socket: &mut TcpStream) -> Result<Header> {
-    let mut bytes = Vec::new();
-    loop {
-        let need = match parse(&bytes) {
-            Parsed::Header(header, _) => return Ok(header),
-            Parsed::Bad => return Err(Error::Proxy),
-            Parsed::Need(n) => n,
-        };
-        let at = bytes.len();
-        let more = if bytes.first() == Some(&TEXT[0]) {
-            // A line has no length in front: look how far it goes, then take just that.
-            let mut seen = [0; MOST_TEXT];
-            let n = socket.peek(&mut seen).await?;
-            seen[..n].iter().position(|b| *b == b'\n').map_or(n, |end| end + 1).max(1)
-        } else {
-            need - at
-        };
-        bytes.resize(at + more, 0);
-        socket.read_exact(&mut bytes[at..]).await?;
-    }
-}
-
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const TEXT: &[u8; 6] = b"PROXY ";
 const LOCAL: u8 = 0x20;
 const PROXY: u8 = 0x21;
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
-const MOST_TEXT: usize = 107;
+/// The most bytes of a header of version 1.
+pub const MOST_TEXT: usize = 107;
 /// The most bytes that a header may have. Proxies send some 100 bytes of TLVs; certificates are not welcome.
 pub const MOST: usize = 4096;
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

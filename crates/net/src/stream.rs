@@ -151,11 +151,18 @@ impl Stream {
         self.patience = patience;
     }
 
-    /// Reads one line of at most `max` bytes, line feed included, waiting at most `idle` for more of it each time.
+    /// Reads one line of at most `max` bytes, line feed included, waiting at most `idle` for all of it: who sends a line
+    /// byte by byte has no longer for it than who is silent.
     ///
     /// # Errors
-    /// [`Error::Idle`], [`Error::Closed`] (an unfinished line at the end of input is dropped), or the socket's.
+    /// [`Error::Idle`], [`Error::Endless`], [`Error::Closed`] (an unfinished line at the end of input is dropped), or the
+    /// socket's.
     pub async fn read_line(&mut self, max: usize, idle: Duration) -> Result<Line> {
+        timeout(idle, self.line(max)).await.map_err(|_| Error::Idle)?
+    }
+
+    async fn line(&mut self, max: usize) -> Result<Line> {
+        let mut discarded = 0_usize;
         loop {
             if let Some(at) = self.input[self.scanned..].iter().position(|b| *b == b'\n') {
                 let end = self.scanned + at + 1;
@@ -171,9 +178,13 @@ impl Stream {
                 self.discarding = true;
             }
             if self.discarding {
+                discarded += self.input.len();
+                if discarded > ENDLESS {
+                    return Err(Error::Endless);
+                }
                 self.consume(self.input.len());
             }
-            self.more(idle).await?;
+            poll_fn(|cx| self.poll_more(cx)).await?;
         }
     }
 
@@ -400,6 +411,8 @@ fn handshake(error: std::io::Error) -> Error {
     }
 }
 
+/// More of a line that is too long anyway is not thrown away but cut off.
+const ENDLESS: usize = 1 << 20;
 const READ_SIZE: usize = 16 * 1024;
 const OUTPUT_HIGH: usize = 32 * 1024;
 const WRITE_PATIENCE: Duration = Duration::from_secs(300);

@@ -38,6 +38,28 @@ async fn lines_come_whole_whatever_the_cut() {
     let _ = stream;
 }
 
+/// A line that comes byte by byte has no longer than silence has, and one without end is cut.
+#[tokio::test(start_paused = true)]
+async fn a_line_has_its_time_and_its_end() {
+    let (mut stream, mut peer) = stream();
+    let dripping = tokio::spawn(async move {
+        while peer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(200)).await;
+        }
+    });
+    let began = tokio::time::Instant::now();
+    assert!(matches!(stream.read_line(100, IDLE).await, Err(Error::Idle)));
+    assert_eq!(began.elapsed(), IDLE);
+    drop(stream);
+    dripping.await.expect("ended");
+
+    let (mut stream, mut peer) = self::stream();
+    let flood = tokio::spawn(async move { while peer.write_all(&[b'x'; 65_536]).await.is_ok() {} });
+    assert!(matches!(stream.read_line(100, IDLE).await, Err(Error::Endless)));
+    drop(stream);
+    flood.await.expect("ended");
+}
+
 #[tokio::test]
 async fn a_line_too_long_is_gone_and_the_next_is_not() {
     let (mut stream, mut peer) = stream();

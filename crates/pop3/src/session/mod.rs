@@ -19,6 +19,9 @@ use maildrop::Maildrop;
 
 /// RFC 1939 section 3 wants 10 minutes at least (S46).
 const AUTOLOGOUT: Duration = Duration::from_secs(10 * 60);
+/// Who has not signed in may be silent for so long, and take so long in all.
+const BEFORE_LOGIN: Duration = Duration::from_secs(60);
+const TO_LOG_IN: Duration = Duration::from_secs(3 * 60);
 /// Lines in a row that are no command, or can't be done, before the client is sent away.
 const MOST_BAD: u32 = 20;
 
@@ -221,7 +224,7 @@ impl Session {
         // A stranger has as long in all as a person has between two lines.
         let whole = match self.state {
             State::Person(_) => Duration::MAX,
-            State::Stranger(_) => AUTOLOGOUT.saturating_sub(self.began.elapsed()),
+            State::Stranger(_) => BEFORE_LOGIN.min(TO_LOG_IN.saturating_sub(self.began.elapsed())),
         };
         let (state, services) = (&mut self.state, &self.services);
         let ended = async {

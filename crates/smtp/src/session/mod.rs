@@ -273,10 +273,17 @@ impl<B: Backend> Session<'_, B> {
         if memchr::memchr(b'\n', self.stream.buffered()).is_none() {
             self.stream.flush().await?;
         }
+        // Who is here to sign in does so. A mail server that has a message may think about it for longer.
+        let before_login = self.config.kind == Kind::Submission && self.login.is_none();
+        let idle = if before_login {
+            self.config.idle.min(BEFORE_LOGIN).min(TO_LOG_IN.saturating_sub(self.began.elapsed()))
+        } else {
+            self.config.idle
+        };
         tokio::select! {
             biased;
             () = stopping => Ok(Input::Stopped),
-            line = self.stream.read_line(max, self.config.idle) => match line {
+            line = self.stream.read_line(max, idle) => match line {
                 Ok(line) => Ok(Input::Line(line)),
                 Err(sealpost_net::Error::Idle) => Ok(Input::Silent),
                 Err(error) => Err(error),
@@ -310,4 +317,6 @@ const MAX_BAD: u32 = 10;
 const MAX_REFUSED: u32 = 50;
 const MAX_IDLING: u32 = 3000;
 const MAX_SIGN_INS: u32 = 3;
+const BEFORE_LOGIN: Duration = Duration::from_secs(60);
+const TO_LOG_IN: Duration = Duration::from_secs(3 * 60);
 const MAX_LIFE: Duration = Duration::from_secs(12 * 3600);

@@ -126,3 +126,25 @@ async fn a_flood_of_mail_is_slowed() {
     meeting.say(b"MAIL FROM:<x@y.z>\r\n").await;
     assert!(meeting.hear().await.expect("a line").starts_with("250 2.1.0"));
 }
+
+/// Who connects to sign in and does not, byte by byte or not at all, is shown the door within minutes.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_at_submission_has_minutes_not_hours() {
+    let mut meeting = Meeting::at("submissions").await;
+    assert!(meeting.hear().await.expect("a line").starts_with("220"));
+    let began = tokio::time::Instant::now();
+    let mut said = 0;
+    let gone = loop {
+        tokio::select! {
+            line = meeting.hear() => break line.expect("words"),
+            () = tokio::time::sleep(Duration::from_secs(15)) => {}
+        }
+        said += 1;
+        meeting.say(if said % 3 == 0 { b"NOOP\r\n" } else { b" " }).await;
+        if said % 3 == 0 {
+            assert!(meeting.hear().await.expect("a line").starts_with("500"), "blanks in front of it");
+        }
+    };
+    assert!(gone.starts_with("421 4.4.2"), "{gone}");
+    assert!(began.elapsed() <= Duration::from_secs(181), "{:?}", began.elapsed());
+}
