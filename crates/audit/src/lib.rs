@@ -48,6 +48,7 @@ mod spine;
 mod tree;
 mod verb;
 mod verify;
+mod versions;
 mod words;
 
 #[cfg(test)]
@@ -70,6 +71,7 @@ pub use schema::{COVERAGE, SCHEMA};
 pub use service::{Audit, HEARTBEAT, Options};
 pub use verb::{Outcome, Verb};
 pub use verify::{AnchorText, Cited, Verify, anchor_text, verify};
+pub use versions::versions;
 
 use sealpost_model::TenantId;
 

@@ -89,6 +89,8 @@ sql! {
             reason, objects, detail, commitment)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
         ON CONFLICT (id) DO NOTHING";
+    pub CITED = "
+        SELECT id, objects FROM audit WHERE id > ?1 AND outcome = ?2 ORDER BY id LIMIT 1000";
     pub BY_ID = "
         SELECT id, tenant, at, verb, outcome, protocol, actor_kind, actor_tenant, actor, owner, closes,
             reason, objects, detail, commitment, position

@@ -71,6 +71,8 @@ struct Way {
     kind: Kind,
     domain: DomainPolicy,
     asked_pickup: bool,
+    /// How large the message is.
+    size: u64,
 }
 
 /// What all rows of a message have in common.
@@ -146,8 +148,7 @@ impl Delivery {
         let arrived = body.finish(self).await?;
         self.check_message(origin, &from, &arrived).await?;
         let sender = self.sender_account(origin, &from).await?;
-        let Routes { planned, groups } =
-            self.plan(origin, kind, &from, to, arrived.facts.tags.pickup).await?;
+        let Routes { planned, groups } = self.plan(origin, kind, &from, to, &arrived).await?;
 
         let now = self.inner.clock.now();
         let id: SubmissionId = self.inner.store.id();
@@ -310,7 +311,7 @@ impl Delivery {
         kind: Kind,
         from: &ReversePath,
         to: Vec<Address>,
-        asked_pickup: bool,
+        arrived: &Arrived,
     ) -> Result<Routes, Refused> {
         let tenant = origin.tenant();
         let signed_in = (!matches!(origin, Origin::Inbound { .. })).then_some(tenant);
@@ -320,7 +321,9 @@ impl Delivery {
         };
         // Whoever is not of a domain of ours (a recipient who replies) is held to what a HIPAA domain is held to.
         let domain = domain.map_or(DomainPolicy::HIPAA, |d| d.policy());
-        let way = Way { origin, kind, domain, asked_pickup };
+        let asked_pickup = arrived.facts.tags.pickup;
+        let size = arrived.uploaded.stored.max(arrived.uploaded.summary.structure.size);
+        let way = Way { origin, kind, domain, asked_pickup, size };
         let mut routes = Routes::default();
         for address in to {
             if routes.planned.iter().any(|p| p.address.same(&address)) {
@@ -373,7 +376,7 @@ impl Delivery {
             let rcpt = Rcpt::Here { tenant, account };
             let mut plan = way.plan(rcpt)?;
             // One full mailbox keeps nobody else from their mail: its copy waits in the queue.
-            if !self.inner.mailboxes.has_room(account, 1).await? {
+            if !self.inner.mailboxes.has_room(account, way.size).await? {
                 plan.methods = vec![Method::Local];
             }
             routes.push(Planned { address, rcpt, plan, by_group: true });
@@ -469,7 +472,7 @@ impl Delivery {
 impl Way {
     /// How one recipient is reached.
     fn plan(self, rcpt: Rcpt) -> Result<Plan, Refused> {
-        let Self { origin, kind, domain, asked_pickup } = self;
+        let Self { origin, kind, domain, asked_pickup, .. } = self;
         let tenant = origin.tenant();
         Ok(match rcpt {
             Rcpt::Here { tenant: theirs, .. } if theirs == tenant => {

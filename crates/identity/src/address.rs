@@ -3,7 +3,7 @@
 use sealpost_audit::{Caller, Entry, Verb};
 use sealpost_model::{AccountId, Address, AddressId, DomainId, Id, PersonId, TenantId};
 use sealpost_store::keys::TenantKeys;
-use sealpost_store::{Row, Tx, params};
+use sealpost_store::{Row, Topic, Tx, params};
 
 use crate::service::{aad, open, seal};
 use crate::tenant::FIRST;
@@ -292,6 +292,7 @@ pub struct SharedRow {
 /// [`Error::AddressExists`]; the store's.
 pub fn insert_shared(tx: &mut Tx, shared: &SharedRow) -> Result<(), Error> {
     shared.row.insert(tx)?;
+    tx.after_commit(Topic::Directory);
     Ok(sealpost_audit::insert(tx, &shared.entry)?)
 }
 

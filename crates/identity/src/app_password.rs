@@ -74,6 +74,10 @@ impl AppPasswordRow {
         })
     }
 
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
+    }
+
     pub(crate) const fn is_revoked(&self) -> bool {
         self.revoked != 0
     }

@@ -1,5 +1,5 @@
-//! What was read of the directory lately. A change anywhere in it forgets all; ten seconds forget each entry, for a
-//! change by another process.
+//! What was read of the directory lately. A change anywhere in it forgets all, on every node; ten seconds forget each
+//! entry, for a change that was not heard.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sealpost_model::{PersonId, Time};
+use sealpost_store::{Feed, Topic, Watch};
 
 use crate::address::Target;
 use crate::domain::DomainFacts;
 use crate::person::Person;
 
 /// The shelves, and how often they were emptied.
-#[derive(Default)]
 pub(crate) struct Cache {
+    feed: Feed,
+    /// Hears what other processes changed.
+    watch: Mutex<Watch>,
     shelves: Mutex<Shelves>,
 }
 
@@ -40,8 +43,14 @@ impl<K, V> Default for Shelf<K, V> {
 pub(crate) struct Generation(u64);
 
 impl Cache {
+    pub(crate) fn new(feed: Feed) -> Self {
+        let watch = Mutex::new(feed.watch(Topic::Directory));
+        Self { feed, watch, shelves: Mutex::default() }
+    }
+
     /// Looks into the shelves; take the generation in the same go, before reading from the store.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Shelves) -> Option<T>) -> (Option<T>, Generation) {
+        self.listen();
         let shelves = self.lock();
         (look(&shelves), Generation(shelves.generation))
     }
@@ -58,6 +67,16 @@ impl Cache {
         let mut shelves = self.lock();
         let generation = shelves.generation + 1;
         *shelves = Shelves { generation, ..Shelves::default() };
+    }
+
+    /// Forgets all if another process changed something. Watched anew before it is forgotten: what changes in between is
+    /// heard the next time.
+    fn listen(&self) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_due() {
+            *watch = self.feed.watch(Topic::Directory);
+            self.forget();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves> {

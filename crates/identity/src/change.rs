@@ -3,7 +3,7 @@
 
 use sealpost_audit::Entry;
 use sealpost_model::TenantId;
-use sealpost_store::{Scope, Tx};
+use sealpost_store::{Scope, Topic, Tx};
 
 use crate::outbox::OutboxRow;
 use crate::{Error, Identity};
@@ -56,7 +56,10 @@ impl Identity {
         let result = self
             .inner
             .store
-            .write(Scope::tenant(tenant), move |tx| writes.iter().try_for_each(|write| write(tx)))
+            .write(Scope::tenant(tenant), move |tx| {
+                tx.after_commit(Topic::Directory);
+                writes.iter().try_for_each(|write| write(tx))
+            })
             .await;
         self.changed();
         if tells && result.is_ok() {

@@ -92,6 +92,10 @@ impl ConnectorRow {
         self.mac = self.covered(|parts| keys.mac("connector", self.id.raw(), self.version, parts));
     }
 
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
+    }
+
     /// What it is; checks the row on the way.
     pub(crate) fn open(&self, keys: &TenantKeys) -> Result<ConnectorSummary, Error> {
         let tampered = || Error::Tampered { table: "connector", id: self.id.raw() };

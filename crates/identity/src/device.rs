@@ -111,6 +111,10 @@ impl DeviceRow {
         self.mac = self.covered(|parts| keys.mac("device", self.id.raw(), self.version, parts));
     }
 
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
+    }
+
     /// What it is; checks the row on the way.
     pub(crate) fn open(&self, keys: &TenantKeys) -> Result<DeviceSummary, Error> {
         let tampered = || Error::Tampered { table: "device", id: self.id.raw() };

@@ -217,6 +217,10 @@ impl ActRow {
         self.mac = self.covered(|parts| keys.mac("pending_act", self.id.raw(), self.version, parts));
     }
 
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
+    }
+
     pub(crate) fn proposer(&self) -> i64 {
         self.proposer.raw()
     }

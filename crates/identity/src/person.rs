@@ -6,7 +6,7 @@ use sealpost_audit::{Caller, Entry, Object, Verb};
 use sealpost_model::{AccountId, Address, AddressId, CredentialId, Id, PersonId, Secret, TenantId, Time};
 use sealpost_policy::{Role, Roles};
 use sealpost_store::keys::{Root, TenantKeys};
-use sealpost_store::{ReadTx, Row, Tx, params};
+use sealpost_store::{ReadTx, Row, Topic, Tx, params};
 
 use crate::address::AddressRow;
 use crate::app_password::AppPasswordRow;
@@ -61,6 +61,7 @@ impl PersonRow {
 /// [`Error::AddressExists`]; the store's.
 pub fn insert_person(tx: &mut Tx, row: &PersonRow) -> Result<(), Error> {
     row.address.insert(tx)?;
+    tx.after_commit(Topic::Directory);
     let p = &row.person;
     tx.execute(
         &schema::PERSON_INSERT,
@@ -172,6 +173,10 @@ impl Columns {
 
     pub(crate) const fn id(&self) -> PersonId {
         self.id
+    }
+
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
     }
 
     /// The plain columns that carry security.

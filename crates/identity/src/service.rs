@@ -79,12 +79,13 @@ impl Identity {
         random: Random,
         options: Options,
     ) -> Self {
+        let cache = Cache::new(store.feed().clone());
         let inner = Inner {
             store,
             keys,
             audit,
             clock,
-            cache: Cache::default(),
+            cache,
             throttle: Throttle::new(options.limits),
             leaked: Leaked::new(options.leaked.clone()),
             tarpit: Semaphore::new(TARPIT),
@@ -162,6 +163,7 @@ impl Identity {
             .store
             .write(Scope::tenant(tenant), move |tx| {
                 rows(tx)?;
+                tx.after_commit(Topic::Directory);
                 Ok::<_, Error>(sealpost_audit::insert(tx, &entry)?)
             })
             .await;

@@ -131,7 +131,7 @@ pub(crate) struct Columns {
     name: Vec<u8>,
     profile: i64,
     outside: bool,
-    version: i64,
+    pub(crate) version: i64,
     mac: [u8; 16],
 }
 

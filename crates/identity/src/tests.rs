@@ -1009,3 +1009,168 @@ mod throttling {
         assert!(matches!(set(PASSWORD).await, Err(Error::Leaked(_))), "no list, no password");
     }
 }
+
+mod machines {
+    //! Scanners sign in as themselves, from where they may; servers are known by what they show.
+
+    use sealpost_model::TlsFacts;
+
+    use super::*;
+
+    fn scanner(network: &str, by_network: bool) -> NewDevice {
+        NewDevice {
+            name: "Scanner".into(),
+            from: address("alice@clinic.test"),
+            networks: vec![network.parse().expect("a network")],
+            rate: 10,
+            by_network,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_scanner_gets_in_with_its_secret_from_its_network_until_it_is_disabled() {
+        let world = World::new().await;
+        let (id, tenant, by) = (&world.identity, world.tenant, Caller::SYSTEM);
+        let (device, shown) =
+            id.add_device(tenant, &scanner("192.0.2.0/24", false), &by).await.expect("added");
+        let login = format!("device-{device}");
+        let from = async |ip: &str, letters: &str| {
+            id.authenticate_device(&login, &secret(letters), &client(ip, Protocol::Submission)).await
+        };
+        let inside = from("192.0.2.9", shown.expose()).await.expect("gets in");
+        assert_eq!(inside.actor(), Actor::Device { tenant, device });
+        for (ip, letters) in
+            [("198.51.100.9", shown.expose().as_str()), ("192.0.2.9", PASSWORD), ("192.0.2.9", "")]
+        {
+            assert_eq!(from(ip, letters).await.expect_err("is refused"), AuthError::Wrong, "{ip} {letters}");
+        }
+        // It is nobody's login, on no protocol.
+        for protocol in [Protocol::Imap, Protocol::Web, Protocol::Submission] {
+            assert!(world.login_from("192.0.2.9", protocol, &login, shown.expose()).await.is_err());
+        }
+        assert!(id.device_valid(&inside).await.expect("looks"));
+        id.disable_device(tenant, device, &by).await.expect("ends it");
+        assert!(!id.device_valid(&inside).await.expect("looks"));
+        assert!(from("192.0.2.9", shown.expose()).await.is_err());
+        let done =
+            world.log(tenant, Verb::Login).await.into_iter().filter(|r| r.outcome == Some(Outcome::Done));
+        assert_eq!(done.map(|r| r.actor).collect::<Vec<_>>(), [Some(inside.actor())]);
+        let stray = NewDevice { from: address("nobody@clinic.test"), ..scanner("192.0.2.0/24", false) };
+        let error = id.add_device(tenant, &stray, &by).await;
+        assert!(matches!(error, Err(Error::NoSuchAddress)));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_network_alone_is_enough_only_where_that_was_said_and_over_tls() {
+        let world = World::new().await;
+        let (id, tenant, by) = (&world.identity, world.tenant, Caller::SYSTEM);
+        id.add_device(tenant, &scanner("192.0.2.0/24", false), &by).await.expect("is added");
+        let tls = TlsFacts { version: sealpost_model::TlsVersion::V1_3, cipher: "TLS13_AES_256_GCM_SHA384" };
+        let at = |ip, tls| Client { tls, ..client(ip, Protocol::Submission) };
+        assert!(id.device_by_network(&at("192.0.2.9", Some(tls))).await.expect("looks").is_none());
+        let (device, _) =
+            id.add_device(tenant, &scanner("198.51.100.0/24", true), &by).await.expect("is added");
+        let found =
+            id.device_by_network(&at("198.51.100.9", Some(tls))).await.expect("looks").expect("is known");
+        assert_eq!(found.device, device);
+        assert!(
+            id.device_by_network(&at("198.51.100.9", None)).await.expect("looks").is_none(),
+            "not in the clear"
+        );
+        assert!(id.device_by_network(&at("203.0.113.9", Some(tls))).await.expect("looks").is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_is_known_by_its_certificate_or_by_network_and_secret_together() {
+        let world = World::new().await;
+        let (id, tenant, by) = (&world.identity, world.tenant, Caller::SYSTEM);
+        let ip = "192.0.2.9".parse().expect("an ip");
+        id.add_connector_by_certificate(tenant, "Gateway", [7; 32], &by).await.expect("is added");
+        let networks = vec!["198.51.100.0/24".parse().expect("a network")];
+        let (second, shown) =
+            id.add_connector_by_network(tenant, "Exchange", networks, &by).await.expect("is added");
+        let near = "198.51.100.9".parse().expect("an ip");
+        let wrong = secret("aaaa-bbbb-cccc-dddd-eeee-ffff-gggg");
+        for (ip, certificate, said, known) in [
+            (ip, Some([7; 32]), None, true),
+            (ip, Some([8; 32]), None, false),
+            (ip, None, Some(&shown), false),
+            (near, None, Some(&shown), true),
+            (near, None, Some(&wrong), false),
+            (near, None, None, false),
+            // Both at once name two servers, and so none.
+            (near, Some([7; 32]), Some(&shown), false),
+        ] {
+            let found = id.connector_of(&Shown { ip, certificate, secret: said }).await.expect("looks");
+            assert_eq!(found.is_some(), known, "{ip} {certificate:?}");
+        }
+        id.disable_connector(tenant, second, &by).await.expect("ends it");
+        let shown = Shown { ip: near, certificate: None, secret: Some(&shown) };
+        assert!(id.connector_of(&shown).await.expect("looks").is_none());
+    }
+}
+
+mod nodes {
+    //! Two processes on one store.
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_one_node_changes_the_other_knows_at_once() {
+        let world = World::new().await;
+        let clock: sealpost_model::SharedClock = world.clock.clone();
+        let (store, keys, audit) = (world.store.clone(), world.keys.clone(), world.audit.clone());
+        let other = Identity::new(store, keys, audit, clock, Random::system(), Options::default());
+        let alice = address("alice@clinic.test");
+        assert!(other.resolve(&alice).await.expect("resolves").mailbox().is_some());
+        let client = client("192.0.2.1", Protocol::Imap);
+        let attempt = || Attempt { login: alice.to_string(), password: secret(PASSWORD), client: &client };
+        let login = other.authenticate(attempt()).await.expect("gets in");
+        world.identity.disable(world.alice, &Caller::SYSTEM).await.expect("ends her access");
+        assert_eq!(other.authenticate(attempt()).await.expect_err("no"), AuthError::Disabled);
+        assert!(!other.still_valid(&login).await.expect("looks"));
+        let late = address("late@clinic.test");
+        assert_eq!(
+            other.resolve(&late).await.expect("resolves"),
+            Target::UnknownUser { tenant: world.tenant }
+        );
+        world
+            .identity
+            .add_alias(world.tenant, &late, &address("bob@clinic.test"), &Caller::SYSTEM)
+            .await
+            .expect("adds");
+        assert!(other.resolve(&late).await.expect("resolves").mailbox().is_some());
+        world.identity.remove_address(world.tenant, &late, &Caller::SYSTEM).await.expect("removes");
+        assert!(other.resolve(&late).await.expect("resolves").mailbox().is_none());
+    }
+}
+
+mod replay {
+    //! Older rows that are put back whole.
+
+    use super::*;
+
+    sql! {
+        KEEP_PERSON = "CREATE TABLE kept AS SELECT * FROM person WHERE id = ?1";
+        DROP_PERSON = "DELETE FROM person WHERE id = ?1";
+        PUT_BACK_PERSON = "INSERT INTO person SELECT * FROM kept";
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn yesterdays_row_with_its_mac_is_named() {
+        let world = World::new().await;
+        let alice = world.alice;
+        world.attack(move |tx| tx.execute(&KEEP_PERSON, params![alice]).map(drop));
+        world.identity.set_password(alice, &secret(OTHER), &Caller::SYSTEM).await.expect("sets it");
+        assert!(crate::verify(&world.store, &world.keys).await.expect("looks").is_empty());
+        world.attack(move |tx| {
+            tx.execute(&DROP_PERSON, params![alice])?;
+            tx.execute(&PUT_BACK_PERSON, params![]).map(drop)
+        });
+        world.login("alice@clinic.test", PASSWORD).await.expect("the old password works, and its MAC fits");
+        let found = crate::verify(&world.store, &world.keys).await.expect("looks");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].table, found[0].id), ("person", alice.raw()));
+        assert!(found[0].why.contains("version 1") && found[0].why.contains("version 2"), "{}", found[0].why);
+    }
+}

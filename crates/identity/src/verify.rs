@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use sealpost_audit::Object;
 use sealpost_model::{Address, Domain, Id, TenantId, Time};
 use sealpost_store::keys::{Keys, TenantKeys};
 use sealpost_store::{Row, Sql, Store, params};
@@ -42,8 +43,11 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     let (mut domains, mut people, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut needs: Vec<(&'static str, i64, String)> = Vec::new();
     let mut look = Look { store, keys, known: HashMap::new(), found: Vec::new() };
+    let newest = sealpost_audit::versions(store)?;
+    let mut seen: Vec<(&'static str, Object, i64)> = Vec::new();
     for row in look.rows("tenant", &schema::ALL_TENANTS, tenant::Columns::read)? {
         let tenant = row.id;
+        seen.push(("tenant", tenant.into(), row.version));
         look.check("tenant", tenant, tenant.raw(), |keys| row.open(keys).map(drop)).await;
     }
     for row in look.rows("domain", &schema::ALL_DOMAINS, DomainRow::read)? {
@@ -60,6 +64,7 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     }
     for row in look.rows("address", &schema::ALL_ADDRESSES, AddressRow::read)? {
         addresses.insert(row.id.raw());
+        seen.push(("address", row.id.into(), row.version));
         let by = format!("address {}", row.id);
         needs.push(("domain", row.domain.raw(), by.clone()));
         needs.extend([("person", row.person, by.clone()), ("address", row.points_to, by)]);
@@ -75,11 +80,13 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     for row in look.rows("person", &schema::ALL_PEOPLE, person::Columns::read)? {
         let (tenant, id) = (row.tenant(), row.id());
         people.insert(id.raw());
+        seen.push(("person", id.into(), row.version()));
         let whole = store.read_blocking(move |tx| Whole::around(tx, row.clone()))?;
         look.check("person", tenant, id.raw(), |keys| whole.verify(keys)).await;
     }
     for row in look.rows("app_password", &schema::ALL_APP_PASSWORDS, app_password::AppPasswordRow::read)? {
         needs.push(("person", row.person.raw(), format!("app_password {}", row.id)));
+        seen.push(("app_password", row.id.into(), row.version()));
         look.check("app_password", row.tenant, row.id.raw(), |keys| row.device(keys).map(drop)).await;
     }
     for row in look.rows("setup_link", &schema::ALL_SETUP_LINKS, setup::LinkRow::read)? {
@@ -95,10 +102,12 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
     }
     for row in look.rows("mailbox_grant", &schema::ALL_GRANTS, grant::GrantRow::read)? {
         needs.push(("person", row.person.raw(), format!("mailbox_grant {}", row.id)));
+        seen.push(("mailbox_grant", row.id.into(), row.version));
         look.check("mailbox_grant", row.tenant, row.id.raw(), |keys| row.check(keys)).await;
     }
     for row in look.rows("pending_act", &schema::ALL_ACTS, pending::ActRow::read)? {
         needs.push(("person", row.proposer(), format!("pending_act {}", row.id)));
+        seen.push(("pending_act", row.id.into(), row.version()));
         look.check("pending_act", row.tenant, row.id.raw(), |keys| {
             row.open(keys, Time::from_millis(0)).map(drop)
         })
@@ -114,13 +123,24 @@ pub async fn verify(store: &Store, keys: &Keys) -> Result<Vec<Damage>, Error> {
         }
     }
     for row in look.rows("device", &schema::ALL_DEVICES, device::DeviceRow::read)? {
+        seen.push(("device", row.id.into(), row.version()));
         look.check("device", row.tenant, row.id.raw(), |keys| row.open(keys).map(drop)).await;
     }
     for row in look.rows("connector", &schema::ALL_CONNECTORS, connector::ConnectorRow::read)? {
+        seen.push(("connector", row.id.into(), row.version()));
         look.check("connector", row.tenant, row.id.raw(), |keys| row.open(keys).map(drop)).await;
     }
     for row in look.rows("outbox", &schema::ALL_OUTBOX, outbox::OutboxRow::read)? {
         look.check("outbox", row.tenant, row.id, |keys| row.open(keys).map(drop)).await;
+    }
+    for (table, thing, version) in seen {
+        // An older row with its MAC was put back: the log knows a newer one.
+        if let Some(newest) = newest.get(&thing).filter(|newest| version < **newest) {
+            let why = format!(
+                "it is version {version}, and the log knows version {newest}: an older row was put back"
+            );
+            look.found.push(Damage { table, id: thing.id, why });
+        }
     }
     // Nothing of these is removed while something names it; what was added just now is found at a second look.
     for (table, id, by) in needs {

@@ -272,6 +272,8 @@ pub enum Command {
     BlobStatus,
     /// Runs the upkeep of bodies now.
     BlobCare,
+    /// Whether a person gets mail about their own sign-ins.
+    AlertsChange,
 }
 
 impl Command {
@@ -320,6 +322,7 @@ impl Command {
         Self::KeyList,
         Self::KeyStatus,
         Self::KeyRotate,
+        Self::AlertsChange,
     ];
 
     /// The roles that may; anyone else may not.
@@ -365,6 +368,7 @@ impl Command {
             | Self::GroupChange
             | Self::GrantChange
             | Self::RoleChange
+            | Self::AlertsChange
             | Self::DeviceChange
             | Self::ConnectorChange
             | Self::BanLift

@@ -23,6 +23,8 @@ pub enum Topic {
     Pickup(PickupId),
     /// Sessions were closed.
     Sessions,
+    /// Something about people, addresses or domains changed.
+    Directory,
 }
 
 impl Topic {
@@ -34,6 +36,7 @@ impl Topic {
             Self::Audit(id) => (b'l', id.raw()),
             Self::Pickup(id) => (b'p', id.raw()),
             Self::Sessions => (b's', 0),
+            Self::Directory => (b'd', 0),
         };
         out.push(letter);
         out.extend_from_slice(&id.to_be_bytes());
@@ -50,6 +53,7 @@ impl Topic {
                 b'l' => Some(Self::Audit(TenantId::from_raw(id))),
                 b'p' => Some(Self::Pickup(PickupId::from_raw(id))),
                 b's' => Some(Self::Sessions),
+                b'd' => Some(Self::Directory),
                 _ => None,
             });
         }

@@ -2,6 +2,7 @@
 //! told. Time stands still until a test moves it.
 
 mod accept;
+mod group;
 mod keys;
 mod local;
 mod queue;

@@ -312,7 +312,8 @@ async fn answer(
     instance.audit.record(draft(log)).await?;
     match request.act {
         Act::Audit(audit::Act::Export(ask)) => audit::export(instance, &peer, ask).await,
-        act => Ok((answer::answer(instance, &peer, act).await?, None)),
+        // Boxed: all commands together would make a future too large for a stack.
+        act => Ok((Box::pin(answer::answer(instance, &peer, act)).await?, None)),
     }
 }
 

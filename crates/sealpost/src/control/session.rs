@@ -35,6 +35,13 @@ pub enum Act {
         #[arg(long, conflicts_with_all = ["session", "app_password"])]
         all: bool,
     },
+    /// Whether a person gets mail about their own failed and new sign-ins. Administrators always do.
+    Alerts {
+        /// Their address.
+        address: String,
+        /// `on` or `off`.
+        state: String,
+    },
     /// Signs in for further commands: prints a token for `$SEALPOST_TOKEN`, good for 20 minutes after each use.
     Open,
 }
@@ -44,6 +51,7 @@ impl Act {
         match self {
             Self::List { .. } => Command::SessionList,
             Self::End { .. } => Command::SessionEnd,
+            Self::Alerts { .. } => Command::AlertsChange,
             Self::Open => Command::SessionOpen,
         }
     }
@@ -84,6 +92,16 @@ impl Act {
                     (None, None) => bail!("say what ends: --session ID, --app-password ID or --all"),
                 }
                 Ok(done(json!({"address": address}), "It has ended.\n".into()))
+            }
+            Self::Alerts { address, state } => {
+                let on = match state.as_str() {
+                    "on" => true,
+                    "off" => false,
+                    _ => bail!("alerts are on or off, not {state}"),
+                };
+                let person = person(instance, peer, &address).await?;
+                identity.set_alerts(person, on, &peer.caller).await?;
+                Ok(done(json!({"address": address, "alerts": state}), format!("Alerts are {state}.\n")))
             }
             Self::Open => {
                 let login = peer.login.as_ref().context("say who you are with --as ADDRESS")?;
