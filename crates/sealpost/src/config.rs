@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use sealpost_model::{Network, Secret};
-use sealpost_store::Engine;
+use sealpost_store::{Bodies, Engine};
 use serde::Deserialize;
 
 /// The whole file.
@@ -25,6 +25,9 @@ pub struct Config {
     pub web: Web,
     /// `[tls]`
     pub tls: Tls,
+    /// `[blobs]`
+    #[serde(default)]
+    pub blobs: Blobs,
     /// `[store]`
     #[serde(default)]
     pub store: Store,
@@ -147,6 +150,15 @@ pub struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     /// `sqlite:PATH`, or `postgres://..`, which may hold a password.
+    #[serde(deserialize_with = "secret")]
+    pub url: Option<Secret<String>>,
+}
+
+/// Where bodies lie.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Blobs {
+    /// `pack:PATH`, or `s3://BUCKET/PREFIX?endpoint=..&region=..&access_key_id=..&secret_file=..`.
     #[serde(deserialize_with = "secret")]
     pub url: Option<Secret<String>>,
 }
@@ -465,6 +477,7 @@ impl Config {
         }
         self.kept()?;
         self.engine()?;
+        self.bodies()?;
         let outside = |what: &str, path: &Path| {
             if path.starts_with(&self.server.data) {
                 bail!("{what} must lie outside the data folder {}", self.server.data.display());
@@ -545,6 +558,25 @@ impl Config {
     pub fn hosts(&self) -> anyhow::Result<sealpost_web::Hosts> {
         let Web { mail, portal } = &self.web;
         Ok(sealpost_web::Hosts::new(&self.server.public_url, mail.as_deref(), portal.as_deref())?)
+    }
+
+    /// Where bodies lie.
+    ///
+    /// # Errors
+    /// When it is neither a folder nor a bucket.
+    pub fn bodies(&self) -> anyhow::Result<Bodies> {
+        let Some(url) = &self.blobs.url else { return Ok(Bodies::Packs) };
+        if url.expose().starts_with("s3://") {
+            return Ok(Bodies::S3 { url: url.clone() });
+        }
+        match url.expose().strip_prefix("pack:") {
+            Some(path) if !path.is_empty() => {
+                Ok(Bodies::PacksIn { path: self.file.parent().unwrap_or(Path::new(".")).join(path) })
+            }
+            _ => bail!(
+                "[blobs] url must be \"pack:PATH\" or \"s3://BUCKET/PREFIX?endpoint=..&region=..&access_key_id=..&secret_file=..\""
+            ),
+        }
     }
 
     /// Where checkpoints also go.
@@ -667,6 +699,11 @@ minimum = "1.2"
 # TLS with a verified certificate (sslrootcert names a file with its authority); password_file keeps the password out of
 # this file.
 #url = "postgres://sealpost@db.example.org/sealpost?password_file=/etc/sealpost/database.password"
+
+[blobs]
+# Where sealed bodies lie: by default in packs in the data folder, else in packs elsewhere, or in a bucket. The secret key is in the
+# file that secret_file names (or in AWS_SECRET_ACCESS_KEY). A bucket needs the rights to list, get, put and delete objects.
+#url = "s3://BUCKET/PREFIX?endpoint=https%3A%2F%2Fs3.example.org&region=eu-central-1&access_key_id=KEYID&secret_file=/etc/sealpost/s3.secret"
 
 [keys]
 # The master key: a file that this user alone can read; or "passphrase", typed at each start or handed over by systemd

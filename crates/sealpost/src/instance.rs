@@ -112,8 +112,12 @@ impl Opened {
     ) -> Result<Self> {
         let own =
             sealpost_store::Options::embedded(config.server.data.clone(), Arc::clone(&clock), random.clone());
-        let options =
-            sealpost_store::Options { engine: config.engine()?, reserve: config.limits.disk_reserve, ..own };
+        let options = sealpost_store::Options {
+            engine: config.engine()?,
+            bodies: config.bodies()?,
+            reserve: config.limits.disk_reserve,
+            ..own
+        };
         let store = match mode {
             Mode::Serve => Store::open(options, SCHEMAS)?,
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,

@@ -43,6 +43,7 @@ const STORE: &[Coverage] = &[
         by: "nothing: a body listed here is asked about again before it goes, and one that is named stays",
     },
     Coverage { table: "dead_object", by: "nothing: a body listed here is asked about again before it goes" },
+    Coverage { table: "bucket", by: "held against what stands in the bucket, at each start" },
     Coverage { table: "hold", by: "nothing: it only delays what is deleted" },
     Coverage { table: "walk", by: "nothing: how far upkeep is" },
     Coverage { table: "id_block", by: "held against the largest id in use" },

@@ -110,6 +110,14 @@ pub enum Error {
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,
+    /// The bucket did not take or give what was asked for. Nothing that was acknowledged is lost by it.
+    #[error("{why}")]
+    Bucket {
+        /// In words: what is wrong and what to do.
+        why: String,
+        /// Whether it stays so until somebody does something.
+        lasting: bool,
+    },
     /// We are wrong.
     #[error("a bug in the store: {0}")]
     Bug(String),
@@ -119,9 +127,13 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Full | Self::Io(_) | Self::Slow | Self::Busy | Self::Fenced | Self::Closed => {
-                Fault::Temporary
-            }
+            Self::Full
+            | Self::Io(_)
+            | Self::Bucket { .. }
+            | Self::Slow
+            | Self::Busy
+            | Self::Fenced
+            | Self::Closed => Fault::Temporary,
             Self::Locked { .. }
             | Self::NotWritable { .. }
             | Self::Missing { .. }

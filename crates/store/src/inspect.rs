@@ -234,7 +234,7 @@ async fn packs(look: &mut Inspection<'_>) -> Result<()> {
         })
         .await?;
     look.count("pack", rows.len());
-    let folder = look.store.data().join("packs");
+    let folder = look.store.blobs().files.folder().to_owned();
     for (number, state, length) in rows {
         let name = pack::path(&folder, number).display().to_string();
         if state == pack::GONE {

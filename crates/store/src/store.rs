@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use sealpost_crypto::Random;
 use sealpost_model::{Id, Secret, SharedClock};
 
+use crate::blob::bucket::Bucket;
 use crate::blob::{self, Blobs, pack};
 use crate::connection::{self, Database};
 use crate::copy::Source;
@@ -28,6 +29,11 @@ pub enum Bodies {
     /// In packs: append-only files in the data folder.
     #[default]
     Packs,
+    /// In packs in another folder.
+    PacksIn {
+        /// The folder.
+        path: PathBuf,
+    },
     /// In a bucket, an object each.
     S3 {
         /// `s3://bucket/prefix?endpoint=..&region=..&access_key_id=..&secret_file=..`
@@ -226,7 +232,7 @@ impl Store {
         let conn = wal.database.writer(wal.pages.clone())?;
         schema::migrate(&conn, &schemas)?;
         schema::prepare(&conn, &schemas)?;
-        let packs = packs(&options.data);
+        let packs = packs(&options);
         let ids = Arc::new(lease(&conn, tuning.block)?);
         let node = ids.take(|| {});
         let mut tx = Tx::new(conn, node);
@@ -297,7 +303,7 @@ impl Store {
         let next = next.ok_or(Error::Corrupt { what: "id_block", id: 1 })?;
         let ids = Arc::new(Blocks::new(next - tuning.block, tuning.block));
         let feed = Feed::default();
-        let alone = matches!(options.bodies, Bodies::Packs);
+        let alone = !matches!(options.bodies, Bodies::S3 { .. });
         #[cfg(test)]
         let alone = alone && !tuning.shared_packs;
         let node = ids.take(|| {});
@@ -305,7 +311,7 @@ impl Store {
         let (cluster, listener) = Cluster::new(node, place.clone(), feed.clone(), ids.clone(), alone);
         let (runtime, started) = listener.start()?;
         // Only now is it certain that nobody else writes packs.
-        let packs = packs(&options.data);
+        let packs = packs(&options);
         let next_pack = pack::recover(&mut tx, &packs, options.clock.now())?;
 
         let known = Known::of(&schemas);
@@ -369,7 +375,15 @@ impl Store {
             next_pack,
             tuning,
         } = parts;
-        let ground = blob::threads::Ground { lock: &lock, folder: packs, tuning: &tuning };
+        let bucket = match &options.bodies {
+            Bodies::Packs | Bodies::PacksIn { .. } => None,
+            Bodies::S3 { url } => {
+                let bucket = Arc::new(Bucket::new(url, options.random.clone(), tuning.patience_bucket)?);
+                claim(&bucket, &lanes, &options.random)?;
+                Some(bucket)
+            }
+        };
+        let ground = blob::threads::Ground { lock: &lock, folder: packs, tuning: &tuning, bucket };
         let (blobs, started) = blob::threads::start(&ground, &lanes, &options.clock, next_pack)?;
         threads.blobs = started;
         let Options { data, clock, random, .. } = options;
@@ -432,7 +446,13 @@ impl Store {
                 Source::Postgres(Box::new(place))
             }
         };
-        let ground = blob::threads::Ground { lock: &lock, folder: packs(&options.data), tuning: &tuning };
+        let bucket = match &options.bodies {
+            Bodies::Packs | Bodies::PacksIn { .. } => None,
+            Bodies::S3 { url } => {
+                Some(Arc::new(Bucket::new(url, options.random.clone(), tuning.patience_bucket)?))
+            }
+        };
+        let ground = blob::threads::Ground { lock: &lock, folder: packs(&options), tuning: &tuning, bucket };
         let (blobs, started) = blob::threads::look(&ground)?;
         threads.blobs = started;
         let known = Known::of(&schemas);
@@ -722,6 +742,25 @@ fn start_postgres_readers(
     Ok(())
 }
 
+/// Makes sure that the bucket is this instance's and nobody else's, if it answers now.
+fn claim(bucket: &Bucket, lanes: &Lanes, random: &Random) -> Result<()> {
+    let fresh = blob::bucket::hex(&random.bytes());
+    let own = move |tx: &mut Tx| {
+        tx.execute(&blob::schema::INSERT_BUCKET, params![fresh])?;
+        tx.row(&blob::schema::BUCKET, &[], |r| r.text(0))
+    };
+    let (job, answer) = job::write(own);
+    lanes.push(job, &Scope::unlocked());
+    let own: Option<String> = answer.block()?;
+    match job::block_on(bucket.verify(own.unwrap_or_default())) {
+        Err(error @ Error::Bucket { lasting: false, .. }) => {
+            tracing::error!(%error, "large messages wait at their senders until the bucket answers");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 /// Runs `f` on a thread of its own and waits for it.
 fn on_own_thread<T: Send>(f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| scope.spawn(f).join().unwrap_or(Err(Error::Panicked)))
@@ -741,8 +780,11 @@ pub(crate) fn database(path: PathBuf, schemas: &[&Schema], tuning: Tuning) -> Da
     Database { path, tuning, statements }
 }
 
-fn packs(data: &Path) -> PathBuf {
-    data.join("packs")
+fn packs(options: &Options) -> PathBuf {
+    match &options.bodies {
+        Bodies::PacksIn { path } => path.clone(),
+        Bodies::Packs | Bodies::S3 { .. } => options.data.join("packs"),
+    }
 }
 
 /// Leases the first block of this process.

@@ -25,6 +25,8 @@ pub(crate) struct Tuning {
     pub(crate) patience: Duration,
     /// Bytes at which a pack is full.
     pub(crate) pack: u64,
+    /// How long one request to a bucket may take, and all tries of it together.
+    pub(crate) patience_bucket: (Duration, Duration),
     /// Sealed bytes that may lie in the blob's row.
     pub(crate) inline: usize,
     /// What is kept back of the disk; shared by all that write.
@@ -54,6 +56,7 @@ impl Default for Tuning {
             wal_hard: 16384,
             patience: Duration::from_secs(1),
             pack: 256 << 20,
+            patience_bucket: (Duration::from_secs(20), Duration::from_secs(45)),
             inline: 8 << 10,
             reserve: std::sync::Arc::new(crate::reserve::Reserve::off()),
             max_pages: None,

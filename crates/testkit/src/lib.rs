@@ -5,6 +5,7 @@
 //!   program can do it (curl, swaks, mbsync, Chromium), tests use [`program`] instead.
 //! - [`acme`]: an ACME server that issues certificates.
 //! - [`postfix`] and [`tap`]: the rest of the world, and whoever listens on the way.
+//! - [`bucket`] and [`faulty`]: an S3 server, and a way to it that fails or hangs.
 //! - [`database`]: an empty database of a test's own in a throw-away PostgreSQL.
 //! - [`postgres`]: every table and statement, held against a throw-away PostgreSQL.
 //! - [`dice`]: seeded chance; a failing run is repeated by its seed.
@@ -16,8 +17,10 @@
 //! one failure differently from another.
 
 pub mod acme;
+pub mod bucket;
 pub mod database;
 pub mod dice;
+pub mod faulty;
 pub mod ground;
 pub mod harness;
 pub mod http;

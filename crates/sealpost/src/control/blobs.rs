@@ -44,7 +44,7 @@ impl Act {
                 let held = if c.held { " A backup is being made, so nothing was deleted." } else { "" };
                 Ok(done(
                     json!({"expired": expired.rows, "expired_left": expired.left, "looked": c.looked, "dying": c.dying,
-                        "revived": c.revived, "deleted": c.deleted, "bytes": c.bytes, "held": c.held}),
+                        "revived": c.revived, "deleted": c.deleted, "bytes": c.bytes, "objects": c.objects, "held": c.held}),
                     format!(
                         "{} journal entries expired. {} bodies looked at: {} begin to die, {} live on, {} deleted ({} bytes).{held}\n",
                         expired.rows, c.looked, c.dying, c.revived, c.deleted, c.bytes

@@ -6,7 +6,7 @@
 use sealpost_model::BlobId;
 
 use super::moving::{self, Move};
-use super::{Shelf, schema};
+use super::{BlobRef, Place, Shelf, schema};
 use crate::{Error, Result, Scope, Store, params};
 
 /// What the archiver did.
@@ -50,10 +50,15 @@ async fn round(store: &Store) -> Result<Option<Archived>> {
     }
     let awaits = |id: BlobId| waiting.iter().find(|w| w.0 == id).map_or(0, |w| w.1);
     // What a longer retention has put on a later shelf stays there.
-    let there: Vec<(BlobId, i64)> = waiting.iter().filter(|w| w.2.raw() >= w.1).map(|w| (w.0, w.1)).collect();
+    let mut there: Vec<(BlobId, i64)> =
+        waiting.iter().filter(|w| w.2.raw() >= w.1).map(|w| (w.0, w.1)).collect();
     let missing: Vec<BlobId> = waiting.iter().filter(|w| w.2.raw() < w.1).map(|w| w.0).collect();
     let (rows, unreadable) = moving::gather(store, missing).await?;
-    let moves = rows.into_iter().map(|row| {
+    // What lies in a bucket stays there, and small ones stay in their rows beside it.
+    let in_bucket = store.blobs().bucket.is_some();
+    let stays = |row: &BlobRef| matches!(row.place, Place::Object { .. }) || (in_bucket && row.is_inline());
+    there.extend(rows.iter().filter(|row| stays(row)).map(|row| (row.id, awaits(row.id))));
+    let moves = rows.into_iter().filter(|row| !stays(row)).map(|row| {
         let awaits = awaits(row.id);
         Move { row, shelf: Shelf::from_raw(awaits), awaits: Some(awaits) }
     });

@@ -16,7 +16,7 @@ use std::time::Duration;
 use sealpost_model::{BlobId, Id};
 
 use super::walk::{self, Walk};
-use super::{hold, schema};
+use super::{hold, objects, schema};
 use crate::{Error, ReadTx, Result, Scope, Sql, Store, params};
 
 /// What the collector did.
@@ -32,6 +32,8 @@ pub struct Collected {
     pub deleted: u64,
     /// Their sealed bytes.
     pub bytes: u64,
+    /// Objects that were deleted from the bucket.
+    pub objects: u64,
     /// Somebody held everything, so that nothing was deleted.
     pub held: bool,
 }
@@ -65,6 +67,9 @@ pub async fn run(store: &Store, grace: Duration) -> Result<Collected> {
     let mut all = Collected::default();
     mark(store, &owners, &mut all).await?;
     end(store, &owners, grace, &mut all).await?;
+    if let Some(bucket) = store.blobs().bucket.clone() {
+        objects::run(store, &bucket, grace, &mut all).await?;
+    }
     Ok(all)
 }
 

@@ -9,11 +9,13 @@
 //! frees the room, and [scrubbing](scrub) reads everything again.
 
 pub mod archive;
+pub(crate) mod bucket;
 pub mod collect;
 pub mod compact;
 mod frame;
 mod hold;
 mod moving;
+mod objects;
 pub(crate) mod pack;
 pub(crate) mod packer;
 mod reader;
@@ -62,7 +64,7 @@ pub struct BlobRef {
 pub type BlobRow = BlobRef;
 
 #[derive(Clone)]
-enum Place {
+pub(crate) enum Place {
     Row(Arc<[u8]>),
     /// The frame of its only chunk, or of its index.
     Pack {
@@ -71,12 +73,18 @@ enum Place {
         /// Other packs that hold some of its chunks, and how many bytes; only who wrote it knows them here.
         also: Vec<(i64, i64)>,
     },
+    /// An object of the bucket; the frame of its only chunk, or of its index.
+    Object {
+        name: bucket::Name,
+        at: u64,
+    },
 }
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Row(_) => f.write_str("row"),
+            Self::Object { at, .. } => write!(f, "object, {at}"),
             Self::Pack { pack, at, .. } => write!(f, "pack {pack} at {at}"),
         }
     }
@@ -87,6 +95,7 @@ impl BlobRef {
     pub fn place(&self) -> String {
         match &self.place {
             Place::Row(_) => "table blob, column body".to_owned(),
+            Place::Object { name, at } => format!("object {}, byte {at}", bucket::hex(name)),
             Place::Pack { pack, at, .. } => format!("pack {pack}, byte {at}"),
         }
     }
@@ -120,14 +129,18 @@ impl<T> Deref for Durable<T> {
 
 /// Writes the row of a blob that is durable.
 pub fn insert(tx: &mut Tx, blob: &Durable<BlobRef>) -> Result<()> {
+    let mut object = None;
     let (pack, at, body) = match &blob.place {
         Place::Row(body) => (None, None, Some(body)),
+        Place::Object { name, at } => {
+            object = Some(name.to_vec());
+            (None, Some(int(*at)?), None)
+        }
         Place::Pack { pack, at, also } => {
             name_packs(tx, blob.id, *pack, also)?;
             (Some(*pack), Some(int(*at)?), None)
         }
     };
-    let object: Option<Vec<u8>> = None;
     let (size, stored) = (int(blob.size)?, int(blob.stored)?);
     tx.apply(&schema::INSERT_BLOB, params![blob.id, blob.tenant, size, stored, pack, at, object, body])
 }
@@ -160,6 +173,9 @@ pub fn locate(tx: &ReadTx, id: BlobId) -> Result<Option<BlobRow>> {
             (Some(pack), Some(at), None, None) => {
                 u64::try_from(at).ok().map(|at| Place::Pack { pack, at, also: Vec::new() })
             }
+            (None, Some(at), Some(name), None) => {
+                u64::try_from(at).ok().zip(name.try_into().ok()).map(|(at, name)| Place::Object { name, at })
+            }
             _ => None,
         };
         let (tenant, size, stored) = (row.id(0)?, row.small(1)?, row.small(2)?);
@@ -190,6 +206,8 @@ pub(crate) type Opening = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub struct Blobs {
     pub(crate) files: Arc<pack::Files>,
+    /// Where bodies go instead of packs.
+    pub(crate) bucket: Option<Arc<bucket::Bucket>>,
     /// `None` when the store was opened for reading only.
     pub(crate) packer: Option<Arc<Queue<Work>>>,
     /// That of the archiver and of compaction.
@@ -204,7 +222,17 @@ pub struct Blobs {
 impl Blobs {
     /// Begins blob `blob` of `tenant` under its own fresh random key.
     pub fn create(&self, tenant: TenantId, blob: BlobId, key: &Key) -> BlobWriter {
-        BlobWriter::new(self.packer.clone(), tenant, blob, key)
+        BlobWriter::new(self.sink(&self.packer, blob), tenant, blob, key)
+    }
+
+    /// Where a body's frames go; `queue` is the packer's, if they go to packs.
+    pub(crate) fn sink(&self, queue: &Option<Arc<Queue<Work>>>, blob: BlobId) -> writer::Sink {
+        match (&self.bucket, queue) {
+            (Some(bucket), Some(_)) => {
+                writer::Sink::Object(bucket::Upload::new(bucket.clone(), bucket.fresh_name(), blob))
+            }
+            _ => writer::Sink::Packs(queue.clone()),
+        }
     }
 
     /// Makes a finished blob durable. Small ones are at once: their bytes go into the row.
@@ -239,9 +267,14 @@ impl Blobs {
         crate::job::block_on(self.put_bytes(tenant, blob, key, plain))
     }
 
+    /// Where sealed frames are read.
+    pub(crate) fn source(&self) -> reader::Source {
+        reader::Source { files: self.files.clone(), bucket: self.bucket.clone() }
+    }
+
     /// Reads ranges of a blob, on the caller's thread; see [`run`](Self::run).
     pub fn reader(&self, row: BlobRow, key: &Key) -> BlobReader {
-        BlobReader::new(self.files.clone(), row, key)
+        BlobReader::new(self.source(), row, key)
     }
 
     /// The plain bytes of `range`, as far as the blob has them. What lies in the row is opened here, the rest on a

@@ -90,8 +90,9 @@ pub(crate) async fn run(store: &Store, moves: Vec<Move>) -> Result<Moved> {
 async fn copy(blobs: &Blobs, moves: Vec<Move>) -> Result<Vec<(Move, Option<Place>)>> {
     let mut bodies = Vec::with_capacity(moves.len());
     for next in moves {
-        let mut frames = Frames::new(blobs.files.clone(), next.row.clone());
-        let mut body = Body::new(blobs.copier.clone(), next.shelf, next.row.tenant, next.row.id);
+        let mut frames = Frames::new(blobs.source(), next.row.clone());
+        let mut body =
+            Body::new(blobs.sink(&blobs.copier, next.row.id), next.shelf, next.row.tenant, next.row.id);
         let copied = async {
             for number in 0..next.row.chunks() {
                 let number = u32::try_from(number).map_err(|_| next.row.damaged())?;
@@ -121,22 +122,27 @@ async fn copy(blobs: &Blobs, moves: Vec<Move>) -> Result<Vec<(Move, Option<Place
 /// Points a row to the copy, if it still names what was copied.
 fn point(tx: &mut Tx, from: &Move, to: &Place) -> Result<bool> {
     let id = from.row.id;
-    let Place::Pack { pack, at, also } = to else {
-        return Err(Error::Bug("a copy in a row".into()));
+    let (pack, at, also, object) = match to {
+        Place::Pack { pack, at, also } => (Some(*pack), *at, also.as_slice(), None),
+        Place::Object { name, at } => (None, *at, &[][..], Some(name.to_vec())),
+        Place::Row(_) => return Err(Error::Bug("a copy in a row".into())),
     };
-    let (at, object) = (int(*at)?, None::<Vec<u8>>);
+    let at = int(at)?;
     let changed = match &from.row.place {
-        Place::Row(_) => tx.execute(&schema::MOVE_FROM_ROW, params![id, *pack, at, object])?,
+        Place::Row(_) => tx.execute(&schema::MOVE_FROM_ROW, params![id, pack, at, object])?,
         Place::Pack { pack: was, at: was_at, .. } => {
             let was_at = int(*was_at)?;
-            tx.execute(&schema::MOVE_FROM_PACK, params![id, *pack, at, object, *was, was_at])?
+            tx.execute(&schema::MOVE_FROM_PACK, params![id, pack, at, object, *was, was_at])?
         }
+        Place::Object { .. } => return Err(Error::Bug("an object is not moved".into())),
     };
     if changed == 0 {
         return Ok(false);
     }
     tx.execute(&schema::DELETE_SPANS, params![id])?;
-    super::name_packs(tx, id, *pack, also)?;
+    if let Some(pack) = pack {
+        super::name_packs(tx, id, pack, also)?;
+    }
     if let Some(awaits) = from.awaits {
         tx.execute(&schema::SHELVED, params![id, awaits])?;
     }

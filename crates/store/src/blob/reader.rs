@@ -5,10 +5,11 @@ use std::sync::Arc;
 use sealpost_crypto::{BlobOpener, CHUNK, Key};
 use zeroize::Zeroizing;
 
+use super::bucket::Bucket;
 use super::frame::{self, HEADER, Header, Kind, LOCATION, Location};
 use super::pack::Files;
 use super::{BlobRow, Place, sealed_frames};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Reads ranges of one blob. It keeps the chunk it opened last, so that small pieces in order cost little. What is not
 /// as it was written is `Error::Corrupt { what: "blob", .. }`, and no byte of it is handed out.
@@ -19,9 +20,9 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    pub(super) fn new(files: Arc<Files>, row: BlobRow, key: &Key) -> Self {
+    pub(super) fn new(source: Source, row: BlobRow, key: &Key) -> Self {
         let opener = BlobOpener::new(key, row.tenant, row.id);
-        Self { frames: Frames::new(files, row), opener, chunk: None }
+        Self { frames: Frames::new(source, row), opener, chunk: None }
     }
 
     /// Plain bytes.
@@ -95,25 +96,32 @@ impl BlobReader {
     }
 }
 
+/// Where frames lie that are in no row.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) files: Arc<Files>,
+    pub(crate) bucket: Option<Arc<Bucket>>,
+}
+
 /// The sealed frames of one blob, one by one; no key is needed.
 pub(crate) struct Frames {
-    files: Arc<Files>,
+    source: Source,
     row: BlobRow,
     index: Option<Vec<Location>>,
 }
 
 impl Frames {
-    pub(crate) fn new(files: Arc<Files>, row: BlobRow) -> Self {
-        Self { files, row, index: None }
+    pub(crate) fn new(source: Source, row: BlobRow) -> Self {
+        Self { source, row, index: None }
     }
 
     /// Holds the sealed length against the row's, once all was read.
     pub(crate) fn stored_right(&self) -> Result<()> {
         let stored = match (&self.row.place, &self.index) {
             (Place::Row(body), _) => body.len() as u64,
-            (Place::Pack { .. }, Some(index)) => index.iter().map(|place| u64::from(place.length)).sum(),
+            (_, Some(index)) => index.iter().map(|place| u64::from(place.length)).sum(),
             // It was the length of the frame that was read.
-            (Place::Pack { .. }, None) => self.row.stored,
+            (_, None) => self.row.stored,
         };
         if stored == self.row.stored { Ok(()) } else { Err(self.row.damaged()) }
     }
@@ -126,6 +134,7 @@ impl Frames {
                 return frame.and_then(Result::ok).map(<[u8]>::to_vec).ok_or_else(|| self.row.damaged());
             }
             Place::Pack { pack, at, .. } => (*pack, *at),
+            Place::Object { at, .. } => (0, *at),
         };
         if self.row.chunks() == 1 {
             let length = u32::try_from(self.row.stored).map_err(|_| self.row.damaged())?;
@@ -150,7 +159,17 @@ impl Frames {
         if place.length as usize > frame::MAX_PAYLOAD {
             return Err(self.row.damaged());
         }
-        let bytes = self.files.read(place.pack, place.at, HEADER + place.length as usize)?;
+        let length = HEADER + place.length as usize;
+        let bytes = match &self.row.place {
+            Place::Object { name, .. } => {
+                let why = || "a body lies in a bucket, and [blobs] url names none".to_owned();
+                let bucket = self.source.bucket.as_ref();
+                let bucket = bucket.ok_or_else(|| Error::Bucket { why: why(), lasting: true })?;
+                let end = place.at.checked_add(length as u64).ok_or_else(|| self.row.damaged())?;
+                bucket.get_blocking(name, place.at..end)?.map(Vec::from)
+            }
+            _ => self.source.files.read(place.pack, place.at, length)?,
+        };
         let mut bytes = bytes.ok_or_else(|| self.row.damaged())?;
         let want = Header { kind, blob: self.row.id, number, length: place.length };
         if Header::parse_frame(&bytes).is_none_or(|(found, _)| found != want) {

@@ -14,7 +14,8 @@ pub const SCHEMA: Schema = Schema { name: "blob", steps: &[STEP_1], statements: 
 /// `size` counts plain bytes, `stored` sealed ones. `state` 0 live, 1 dying. `awaits` = the shelf that a copy of it must
 /// reach; below 0 when it could not be read there. `blob_span`: packs besides `blob.pack` that hold some of its chunks, and how many bytes of them.
 ///
-/// `dying`: the collector's intents: bodies that no row named at `since`. `dead_object`: objects that nothing names.
+/// `dying`: the collector's intents: bodies that no row named at `since`. `dead_object`: objects that nothing names. `bucket`: what stands in
+/// the bucket to say whose it is.
 /// `hold`: until then nothing is deleted. `walk`: how far a slow walk is, and when it last came to its end.
 const STEP_1: &str = "
 CREATE TABLE pack (
@@ -58,6 +59,10 @@ CREATE TABLE dead_object (
     since {int} NOT NULL,
     due {int} NOT NULL
 ) {clustered};
+CREATE TABLE bucket (
+    id {int} PRIMARY KEY,
+    name {text} NOT NULL
+) {strict};
 CREATE TABLE hold (
     id {int} PRIMARY KEY,
     until {int} NOT NULL
@@ -115,6 +120,8 @@ sql! {
     pub(crate) DELETE_DEAD_OBJECT = "DELETE FROM dead_object WHERE name = ?1";
     pub(crate) OBJECT_NAMED = "SELECT 1 FROM blob WHERE object = ?1";
     pub(crate) DEAD_OBJECT_KNOWN = "SELECT 1 FROM dead_object WHERE name = ?1";
+    pub(crate) BUCKET = "SELECT name FROM bucket WHERE id = 1";
+    pub(crate) INSERT_BUCKET = "INSERT INTO bucket (id, name) VALUES (1, ?1) ON CONFLICT DO NOTHING";
     pub(crate) INSERT_HOLD = "INSERT INTO hold (id, until) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET until = ?2";
     pub(crate) DELETE_HOLD = "DELETE FROM hold WHERE id = ?1";
     pub(crate) HELD = "SELECT 1 FROM hold WHERE until > ?1 LIMIT 1";

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use sealpost_model::SharedClock;
 
+use super::bucket::Bucket;
 use super::pack::Files;
 use super::packer::{Packer, Work};
 use super::{Blobs, Opening};
@@ -30,7 +31,12 @@ pub(crate) struct Ground<'a> {
     /// The folder of packs.
     pub(crate) folder: PathBuf,
     pub(crate) tuning: &'a Tuning,
+    /// Where bodies go instead of packs.
+    pub(crate) bucket: Option<Arc<Bucket>>,
 }
+
+/// Threads that wait for a bucket's answers.
+const WAITERS: usize = 16;
 
 /// For a store that writes. `next` is the number of the next pack.
 pub(crate) fn start(
@@ -71,13 +77,15 @@ pub(crate) fn look(ground: &Ground<'_>) -> Result<(Blobs, Threads)> {
         threads.openers.push(spawn(name, keeping(ground.lock, move || super::serve(&queue)))?);
         Ok(())
     };
-    for _ in 0..ground.tuning.openers {
+    let readers = if ground.bucket.is_some() { WAITERS } else { ground.tuning.openers };
+    for _ in 0..readers {
         serve("store-blob", &openers)?;
     }
     serve("store-upkeep", &upkeep)?;
     let files = Arc::new(Files::new(ground.folder.clone()));
     let (inline, reserve) = (ground.tuning.inline, ground.tuning.reserve.clone());
-    Ok((Blobs { files, packer: None, copier: None, openers, upkeep, inline, reserve }, threads))
+    let bucket = ground.bucket.clone();
+    Ok((Blobs { files, bucket, packer: None, copier: None, openers, upkeep, inline, reserve }, threads))
 }
 
 impl Blobs {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+use super::bucket::Upload;
 use super::frame::Location;
 use super::packer::Work;
 use super::{BlobRef, Place, Shelf, sealed_frames};
@@ -18,9 +19,19 @@ pub struct BlobWriter {
     body: Body,
 }
 
+/// Where frames go.
+pub(crate) enum Sink {
+    /// `None` in a store that only looks.
+    Packs(Option<Arc<Queue<Work>>>),
+    /// An object of its own.
+    Object(Upload),
+}
+
 /// What is sealed so far.
 pub(crate) struct Body {
-    packer: Option<Arc<Queue<Work>>>,
+    sink: Sink,
+    /// The finished object.
+    object: Option<Place>,
     shelf: Shelf,
     id: BlobId,
     tenant: TenantId,
@@ -36,8 +47,8 @@ pub(crate) struct Body {
 const SPILL: usize = CHUNK;
 
 impl BlobWriter {
-    pub(super) fn new(packer: Option<Arc<Queue<Work>>>, tenant: TenantId, id: BlobId, key: &Key) -> Self {
-        let body = Body::new(packer, Shelf::WORKING, tenant, id);
+    pub(super) fn new(sink: Sink, tenant: TenantId, id: BlobId, key: &Key) -> Self {
+        let body = Body::new(sink, Shelf::WORKING, tenant, id);
         Self { sealer: BlobSealer::new(key, tenant, id), body }
     }
 
@@ -99,8 +110,7 @@ impl Pending {
 
     pub(super) async fn settle(mut self, inline: usize) -> Result<BlobRef> {
         let Self { body, size, stored } = &mut self;
-        let spilled = body.sent.is_some() || !body.places.is_empty();
-        let place = if !spilled && body.frames.len() <= inline {
+        let place = if !body.is_spilled() && body.frames.len() <= inline {
             Place::Row(std::mem::take(&mut body.frames).into())
         } else {
             body.end().await?;
@@ -111,8 +121,16 @@ impl Pending {
 }
 
 impl Body {
-    pub(crate) fn new(packer: Option<Arc<Queue<Work>>>, shelf: Shelf, tenant: TenantId, id: BlobId) -> Self {
-        Self { packer, shelf, id, tenant, frames: Vec::new(), places: Vec::new(), sent: None }
+    pub(crate) fn new(sink: Sink, shelf: Shelf, tenant: TenantId, id: BlobId) -> Self {
+        Self { sink, object: None, shelf, id, tenant, frames: Vec::new(), places: Vec::new(), sent: None }
+    }
+
+    /// Whether something is on its way, so that it can't lie in a row any more.
+    fn is_spilled(&self) -> bool {
+        match &self.sink {
+            Sink::Packs(_) => self.sent.is_some() || !self.places.is_empty(),
+            Sink::Object(upload) => upload.is_begun(),
+        }
     }
 
     /// Takes a frame that is sealed already.
@@ -123,21 +141,34 @@ impl Body {
 
     /// Sends what is held, once that is enough.
     async fn spill(&mut self) -> Result<()> {
-        if self.frames.len() >= SPILL {
-            self.settle().await?;
-            self.send(false)?;
+        if self.frames.len() < SPILL {
+            return Ok(());
         }
-        Ok(())
+        if let Sink::Object(upload) = &mut self.sink {
+            let frames = std::mem::take(&mut self.frames);
+            return upload.push(&frames).await;
+        }
+        self.settle().await?;
+        self.send(false)
     }
 
     /// Sends the rest; [`place`](Self::place) waits for it.
     pub(crate) async fn end(&mut self) -> Result<()> {
+        if let Sink::Object(upload) = &mut self.sink {
+            let frames = std::mem::take(&mut self.frames);
+            upload.push(&frames).await?;
+            self.object = Some(upload.end().await?);
+            return Ok(());
+        }
         self.settle().await?;
         self.send(true)
     }
 
     /// Where it lies, durably.
     pub(crate) async fn place(&mut self) -> Result<Place> {
+        if let Some(object) = self.object.take() {
+            return Ok(object);
+        }
         self.settle().await?;
         match self.places.as_slice() {
             [place, others @ ..] => {
@@ -163,7 +194,7 @@ impl Body {
 
     /// Sends the frames; `end` says that these are the last, and asks for the blob's one place.
     fn send(&mut self, end: bool) -> Result<()> {
-        let packer = self.packer.as_ref().ok_or(Error::ReadOnly)?;
+        let Sink::Packs(Some(packer)) = &self.sink else { return Err(Error::ReadOnly) };
         let first = u32::try_from(self.places.len()).map_err(|_| Error::Bug("a blob too long".into()))?;
         let (to, sent) = oneshot::channel();
         let work = Work {

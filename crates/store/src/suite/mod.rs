@@ -1,5 +1,6 @@
 //! The store's behaviour: the same for every engine, and what each has for itself.
 
+mod bucket;
 mod cluster;
 mod data;
 mod log;
