@@ -59,6 +59,7 @@ const STORE: &[Coverage] = &[
         table: "meta",
         by: "nothing: a format that is too high stops the start, one that is too low runs a step again, which fails",
     },
+    Coverage { table: "destruction", by: "sealed under the records root of its organisation" },
     Coverage { table: "tenant_root", by: "sealed under the master key and a life key of the ring" },
     Coverage {
         table: "data_key",

@@ -105,10 +105,11 @@ fn it_makes_a_server_that_check_and_verify_find_whole() -> Result<()> {
             .collect()
     };
     ensure!(
-        !about("fail").iter().any(|a| !matches!(a.as_str(), "certificate" | "listen" | "disk")),
+        !about("fail").iter().any(|a| !matches!(a.as_str(), "certificate" | "listen" | "disk" | "kit")),
         "{found}"
     );
     ensure!(about("fail").contains(&"certificate".to_owned()), "{found}");
+    ensure!(about("fail").contains(&"kit".to_owned()), "a kit that nobody tried is not one: {found}");
     for good in ["configuration", "data", "log", "anchor", "content"] {
         ensure!(about("ok").contains(&good.to_owned()), "{good} in {found}");
     }

@@ -18,6 +18,7 @@
 //!
 //! Tenant 0 is the instance's own: its log, and what happens before a tenant is known.
 
+pub mod destroy;
 mod facts;
 mod inspect;
 mod labelled;
@@ -87,6 +88,16 @@ pub enum Error {
         "a rotation is under way: wait for its end (`sealpost key status`); one that was cut short goes on at the next start"
     )]
     Rotating,
+    /// Mail is there whose retention has not ended.
+    #[error(
+        "organisation {tenant} has mail whose retention ends on {days} days to come: wait, or have the act say that it is destroyed all the same"
+    )]
+    Retention {
+        /// The organisation.
+        tenant: TenantId,
+        /// On how many days retention ends.
+        days: usize,
+    },
     /// The recovery kit can't do it.
     #[error("{0}")]
     Kit(String),
@@ -126,6 +137,7 @@ impl Error {
             | Self::Master(_)
             | Self::Rotating
             | Self::Kit(_)
+            | Self::Retention { .. }
             | Self::Shares(_)
             | Self::NoKeys
             | Self::Exists
@@ -141,7 +153,8 @@ pub const SCHEMA: Schema = Schema { name: "keys", steps: &[STEP_1], statements: 
 
 /// `tenant_root`: kind 0 = the instance key (tenant 0), 1 = content, 2 = records; `life` = the life key that wraps it
 /// around the master key's wrapping, 0 = none. `data_key`: wrapped by its root. `journal_key`: the life key of all
-/// journal entries of a tenant that expire on a day; `mac` covers the row.
+/// journal entries of a tenant that expire on a day; `mac` covers the row. `destruction`: an organisation whose content was
+/// destroyed; the certificate is sealed under its records root, and says the time too.
 const STEP_1: &str = "
 CREATE TABLE tenant_root (
     tenant {int} NOT NULL,
@@ -168,6 +181,12 @@ CREATE TABLE journal_key (
     mac {bytes} NOT NULL,
     PRIMARY KEY (tenant, day)
 ) {clustered};
+CREATE TABLE destruction (
+    tenant {int} NOT NULL,
+    at {int} NOT NULL,
+    certificate {bytes} NOT NULL,
+    PRIMARY KEY (tenant)
+) {clustered};
 ";
 
 sql! {
@@ -189,6 +208,9 @@ sql! {
     NEXT_DATA_KEYS = "SELECT tenant, id, kind, epoch, wrapped FROM data_key
                       WHERE tenant > ?1 OR (tenant = ?1 AND id > ?2) ORDER BY tenant, id LIMIT 1000";
     DELETE_JOURNAL_KEY = "DELETE FROM journal_key WHERE tenant = ?1 AND day = ?2 AND life = ?3";
+    DAYS_OF = "SELECT day, life FROM journal_key WHERE tenant = ?1 AND day > ?2 ORDER BY day LIMIT 1000";
+    DESTRUCTION = "SELECT certificate FROM destruction WHERE tenant = ?1";
+    INSERT_DESTRUCTION = "INSERT INTO destruction (tenant, at, certificate) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     COUNT_DATA_KEYS = "SELECT COUNT(*) FROM data_key WHERE tenant = ?1 AND kind = ?2 AND epoch = ?3";
     NEXT_DAYS = "SELECT tenant, day, life FROM journal_key
                  WHERE tenant > ?1 OR (tenant = ?1 AND day > ?2) ORDER BY tenant, day LIMIT 1000";
@@ -318,6 +340,11 @@ impl Keys {
         let mut tenants = self.inner.tenants.write().unwrap_or_else(PoisonError::into_inner);
         tenants.insert(tenant, Arc::clone(&keys));
         Ok(keys)
+    }
+
+    /// Has a tenant's keys loaded anew when they are asked for next.
+    fn forget(&self, tenant: TenantId) {
+        self.inner.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
     }
 
     fn known(&self, tenant: TenantId) -> Option<Arc<TenantKeys>> {

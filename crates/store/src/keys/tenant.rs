@@ -48,6 +48,8 @@ pub struct TenantKeys {
     store: Store,
     ring: Ring,
     content: RootKeys,
+    /// False once the content was destroyed.
+    content_lives: bool,
     records: RootKeys,
     opaque: Opaque,
     /// This process's data keys, content and records; `None` when the store is open for reading only.
@@ -92,13 +94,20 @@ impl TenantKeys {
             let stored = store.read(read).await?.ok_or(Error::UnknownTenant(tenant))?;
             Ok(RootKeys::new(&stored.open(master, ring)?, stored.epoch))
         };
-        let (content, records) = (root(Root::Content).await?, root(Root::Records).await?);
+        let records = root(Root::Records).await?;
+        let (content, content_lives) = match root(Root::Content).await {
+            Ok(content) => (content, true),
+            // Destroyed: a root that nobody knows stands in for it, under which nothing is found and nothing opens.
+            Err(Error::Gone(_)) => (RootKeys::new(&store.random().key(), 0), false),
+            Err(error) => return Err(error),
+        };
         let keys = Self {
             tenant,
             store: store.clone(),
             ring: ring.clone(),
             opaque: Opaque::new(&content.derived.derive("opaque ids")),
             content,
+            content_lives,
             records,
             current: RwLock::default(),
             old: RwLock::new(read_data_keys(store, tenant).await?),
@@ -245,6 +254,11 @@ impl TenantKeys {
         Ok(())
     }
 
+    /// False once the tenant's content was destroyed.
+    pub const fn content_lives(&self) -> bool {
+        self.content_lives
+    }
+
     /// Whether a data key's row opens under its root.
     pub(super) fn opens_data_key(&self, id: DataKeyId, kind: i64, epoch: i64, wrapped: &[u8]) -> bool {
         let Some(root) = Root::of_kind(kind) else { return false };
@@ -278,7 +292,10 @@ impl TenantKeys {
         };
         let (content, content_row) = fresh(Root::Content);
         let (records, records_row) = fresh(Root::Records);
-        let (tenant, rows) = (self.tenant, [content_row, records_row]);
+        let tenant = self.tenant;
+        // A data key of content that was destroyed is kept nowhere.
+        let mut rows = vec![records_row];
+        rows.extend(Some(content_row).filter(|_| self.content_lives));
         // What is sealed with a key that is known here only must not meet a crash.
         let inserted = rows.clone();
         let insert = move |tx: &mut crate::Tx| -> Result<()> {
