@@ -21,6 +21,7 @@ mod inspect;
 mod make;
 pub mod place;
 mod progress;
+pub mod proof;
 pub mod restore;
 mod rows;
 mod schedule;

@@ -341,6 +341,13 @@ pub(crate) fn there(place: &dyn Place) -> Result<HashSet<String>, Error> {
     Ok(place.list(SEGMENTS)?.into_iter().collect())
 }
 
+/// Makes a folder for its owner alone.
+pub(crate) fn folder(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|e| Error::file(path, &e))
+}
+
 fn remove(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file(folder, &e)),

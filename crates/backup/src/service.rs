@@ -8,6 +8,7 @@ use std::time::Duration;
 use sealpost_audit::{Audit, Completion, Outcome, Verb};
 use sealpost_crypto::{Key, Random};
 use sealpost_model::{Actor, BackupId, Client, LifeKeyId, SharedClock, Time};
+use sealpost_store::blob::Hold;
 use sealpost_store::keys::Keys;
 use sealpost_store::{Schema, Scope, Store};
 
@@ -16,7 +17,7 @@ use crate::place::{self, Place};
 use crate::progress::{Progress, Watcher};
 use crate::schema::{self, SetRow};
 use crate::set::{self, Header, Kind, Manifest};
-use crate::{Error, Schedule, restore};
+use crate::{Error, Schedule, proof, restore};
 
 /// What a backup stands on.
 pub struct Ground {
@@ -43,6 +44,8 @@ pub struct Options {
     pub daily: Option<String>,
     /// Where weekly sets go.
     pub weekly: Option<String>,
+    /// The folder of the key ring's backups, which are never at the same place as the sets.
+    pub ring: Option<PathBuf>,
     /// When.
     pub schedule: Schedule,
     /// Bytes a second to a place at most.
@@ -61,8 +64,8 @@ struct Inner {
     ground: Ground,
     options: Options,
     running: Mutex<Option<(Kind, Arc<Watcher>)>>,
-    /// When a kind failed last: the next try waits a while.
-    failed: Mutex<HashMap<Kind, Time>>,
+    /// When a kind failed last, and why: the next try waits a while.
+    failed: Mutex<HashMap<Kind, (Time, String)>>,
 }
 
 /// How backups of one kind stand, in facts.
@@ -90,6 +93,8 @@ pub const LIFE: Duration = Duration::from_secs(28 * 86_400);
 const PAUSE: Duration = Duration::from_secs(15 * 60);
 /// An unfinished set is gone on with for so long; then its snapshot is too old to be worth it.
 const UNFINISHED: Duration = Duration::from_secs(24 * 3_600);
+/// For so long at most nothing that a set names is deleted, should its maker die.
+const HOLD: Duration = Duration::from_secs(60 * 60);
 /// How often the schedule is looked at.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -128,8 +133,6 @@ impl Backup {
                     Err(Error::Busy | Error::Stopped) => {}
                     Err(error) => {
                         tracing::error!(%error, kind = kind.word(), "no backup was made; trying again later");
-                        let mut failed = self.inner.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                        failed.insert(kind, self.now());
                     }
                 },
                 Ok(false) => {}
@@ -140,6 +143,9 @@ impl Backup {
             if let Err(error) = self.retire(kind).await {
                 tracing::error!(%error, kind = kind.word(), "old backup sets could not be ended; trying again");
             }
+        }
+        if let Err(error) = self.tidy().await {
+            tracing::error!(%error, "proofs of backups could not be taken over; trying again");
         }
     }
 
@@ -152,8 +158,7 @@ impl Backup {
         if self.place_of(kind).is_none() {
             return Ok(false);
         }
-        let failed = self.inner.failed.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).copied();
-        if failed.is_some_and(|at| now.since(at) < PAUSE && at <= now) {
+        if self.failures().get(&kind).is_some_and(|(at, _)| now.since(*at) < PAUSE && *at <= now) {
             return Ok(false);
         }
         let slot = self.inner.options.schedule.slot(kind, now);
@@ -179,6 +184,10 @@ impl Backup {
         let stop = StopOnDrop(Arc::clone(&watch));
         let set = self.make(kind, watch, slot).await;
         drop(stop);
+        match &set {
+            Ok(_) => self.failures().remove(&kind),
+            Err(error) => self.failures().insert(kind, (self.now(), error.to_string())),
+        };
         let set = set?;
         self.retire(kind).await?;
         Ok(set)
@@ -205,7 +214,7 @@ impl Backup {
         let (schemas, host) = (self.inner.ground.schemas, self.inner.options.host.clone());
         let files = self.inner.options.files.clone();
         let spool = self.spool(row.id);
-        let made = tokio::task::spawn_blocking(move || {
+        let made = blocking(move || {
             let _slot = slot;
             claim(&*place, kind, &header.server)?;
             let there = make::there(&*place)?;
@@ -220,7 +229,9 @@ impl Backup {
             let (store, random, watch) = (&store, &random, &*watch);
             Job { store, schemas, random, place, spool, header, key, host, files, known, watch }.run()
         });
-        let made = made.await.map_err(|e| Error::Store(sealpost_store::Error::Bug(e.to_string())))?;
+        let hold = sealpost_store::blob::hold(&self.inner.ground.store, HOLD).await?;
+        let made = renewing(&hold, made).await;
+        hold.release().await?;
         let made = match made {
             Ok(made) => made,
             Err(error) => {
@@ -228,6 +239,10 @@ impl Backup {
                 return Err(error);
             }
         };
+        if let Err(error) = self.keep_ring(&row).await {
+            open.complete(Completion::from(Outcome::Failed).detail(error.to_string())).await?;
+            return Err(error);
+        }
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let (bytes, added) = (count(made.manifest.bytes()), count(made.added));
         let row = SetRow { finished: Some(self.now()), bytes, added, ..row };
@@ -240,6 +255,27 @@ impl Backup {
         });
         write.await?;
         Ok(row)
+    }
+
+    /// A backup of the key ring of the same hour as the set: an older one lacks the keys of what is new in the set.
+    async fn keep_ring(&self, row: &SetRow) -> Result<(), Error> {
+        let Some(path) = self.ring_file(row.id) else { return Ok(()) };
+        let (ring, now) = (self.inner.ground.keys.ring().clone(), self.now());
+        let keep = move || -> Result<(), Error> {
+            if let Some(folder) = path.parent() {
+                make::folder(folder)?;
+            }
+            // An earlier try may have left one, which is older than the set now.
+            remove_file(&path)?;
+            ring.backup(&path, now)?;
+            Ok(())
+        };
+        blocking(keep).await
+    }
+
+    /// Where the backup of the key ring lies that belongs to a set.
+    pub fn ring_file(&self, set: BackupId) -> Option<PathBuf> {
+        self.inner.options.ring.as_ref().map(|folder| folder.join(format!("{set}.ring")))
     }
 
     /// The row of the set to make: an unfinished one that is young enough, or a new one with a life key of its own.
@@ -270,6 +306,25 @@ impl Backup {
         let (mac, written) = (row.mac(keys.instance()), row.clone());
         store.write(Scope::instance(), move |tx| schema::insert(tx, &written, &mac)).await?;
         Ok((row, key))
+    }
+
+    /// After a restore from `set`: its row is as it was while the set was made, and says now that it is whole. A set
+    /// that was being made besides is ended.
+    ///
+    /// # Errors
+    /// The store's, the ring's, the log's.
+    pub async fn after_restore(&self, set: BackupId) -> Result<(), Error> {
+        for row in self.sets().await?.into_iter().filter(|s| s.finished.is_none() && s.ended.is_none()) {
+            if row.id != set {
+                self.end(row, "cut short by a restore").await?;
+                continue;
+            }
+            let Ground { store, keys, .. } = &self.inner.ground;
+            let row = SetRow { finished: Some(row.created), ..row };
+            let mac = row.mac(keys.instance());
+            store.write(Scope::instance(), move |tx| schema::update(tx, &row, &mac)).await?;
+        }
+        Ok(())
     }
 
     /// Ends the sets of a kind that are one too many or past four weeks, and deletes what no set names any more.
@@ -307,12 +362,13 @@ impl Backup {
         let open = audit.open(draft).await?;
         keys.ring().destroy(&[row.life]).await?;
         let (file, spool) = (set::set_file(row.id), self.spool(row.id));
-        let place = self.place(row.kind).ok();
-        let removed = tokio::task::spawn_blocking(move || {
+        let (place, ring) = (self.place(row.kind).ok(), self.ring_file(row.id));
+        let removed = blocking(move || {
             let _ = std::fs::remove_dir_all(spool);
+            ring.map_or(Ok(()), |ring| remove_file(&ring))?;
             place.map_or(Ok(()), |place| place.remove(&file).and_then(|()| place.settle()))
         });
-        let removed = removed.await.map_err(|e| Error::Store(sealpost_store::Error::Bug(e.to_string())))?;
+        let removed = removed.await;
         let how = match &removed {
             Ok(()) => Completion::from(Outcome::Done),
             // Its key is gone, which is what counts; the file is tried again with the next sweep.
@@ -360,8 +416,27 @@ impl Backup {
             }
             place.settle()
         };
-        let swept = tokio::task::spawn_blocking(sweep);
-        swept.await.map_err(|e| Error::Store(sealpost_store::Error::Bug(e.to_string())))?
+        blocking(sweep).await
+    }
+
+    /// Takes over what `sealpost backup verify` left in the data folder, and ends the keys of ring backups that are due.
+    async fn tidy(&self) -> Result<(), Error> {
+        let (ring, now) = (self.inner.ground.keys.ring().clone(), self.now());
+        blocking(move || Ok(ring.bury_weeks(now).map(drop)?)).await?;
+        let sets = self.sets().await?;
+        for (path, bytes) in proof::left(self.inner.ground.store.data())? {
+            let header = Header::parse(&bytes)?;
+            let row = header.and_then(|h| sets.iter().find(|s| s.id == h.set && s.is_there()));
+            if let Some((header, row)) = header.zip(row)
+                && let Some(at) = self.key(row.life).and_then(|key| proof::open(header, &key, &bytes))
+                && self.header(row) == header
+                && row.verified.is_none_or(|before| before < at)
+            {
+                self.verified(row.id, at).await?;
+            }
+            remove_file(&path)?;
+        }
+        Ok(())
     }
 
     /// Notes that a set was brought back and proved.
@@ -456,8 +531,48 @@ impl Backup {
         self.inner.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why the last try of this kind failed, if it did.
+    pub fn failure(&self, kind: Kind) -> Option<String> {
+        self.failures().get(&kind).map(|(_, why)| why.clone())
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, (Time, String)>> {
+        self.inner.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn now(&self) -> Time {
         self.inner.ground.clock.now()
+    }
+}
+
+/// Waits for work, and keeps holding what it copies meanwhile.
+async fn renewing<T>(hold: &Hold, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let mut again = tokio::time::interval(HOLD / 4);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = again.tick() => {
+                if let Err(error) = hold.renew(HOLD).await {
+                    tracing::warn!(%error, "what a backup copies could not be held; trying again");
+                }
+            }
+        }
+    }
+}
+
+/// Runs file work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Error::Store(sealpost_store::Error::Bug(e.to_string())))?
+}
+
+fn remove_file(path: &std::path::Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, &e)),
+        _ => Ok(()),
     }
 }
 

@@ -113,6 +113,7 @@ fn service(
             host: "mail.test".into(),
             daily: place("daily"),
             weekly: place("weekly"),
+            ring: Some(folder.path().join("rings")),
             schedule: Schedule::new("02:30", "sunday", "UTC").unwrap(),
             max_rate,
             files: vec![("config/sealpost.toml".into(), config)],

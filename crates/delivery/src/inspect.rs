@@ -18,7 +18,8 @@ pub async fn inspect(look: &mut Inspection<'_>) -> Result<(), Error> {
     ledger(look).await?;
     queue(look).await?;
     doomed(look).await?;
-    handed(look).await
+    handed(look).await?;
+    crate::held::inspect(look).await
 }
 
 /// Whether there is a ledger row with this id.

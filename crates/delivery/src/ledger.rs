@@ -37,7 +37,7 @@ impl State {
         }
     }
 
-    fn from_number(number: i64) -> Option<Self> {
+    pub(crate) fn from_number(number: i64) -> Option<Self> {
         [Self::Queued, Self::Delivered, Self::Waiting, Self::Failed, Self::MaybeSent]
             .into_iter()
             .find(|s| *s as i64 == number)

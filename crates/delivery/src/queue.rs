@@ -10,6 +10,7 @@ use sealpost_policy::{Grade, Method, Reason};
 use sealpost_store::{Param as _, Row, Scope, Topic, Tx, keys::TenantKeys, params};
 
 use crate::bounce::Bounce;
+use crate::held::is_held;
 use crate::ledger::{Detail, State};
 use crate::marks::{self, Change};
 use crate::{Delivery, Error, Evidence, Kind, Outcome, Refused, schema};
@@ -142,8 +143,14 @@ impl Delivery {
     pub(crate) async fn claim(&self) -> Result<Vec<Claimed>, Error> {
         let (now, node) = (self.inner.clock.now(), self.inner.store.node());
         loop {
-            let due: Vec<Claimed> =
-                self.inner.store.read(move |tx| tx.rows(&schema::DUE, params![now, CLAIM], claimed)).await?;
+            let due: Vec<Claimed> = self
+                .inner
+                .store
+                .read(move |tx| {
+                    let rows = || tx.rows(&schema::DUE, params![now, CLAIM], claimed);
+                    if is_held(tx)? { Ok(Vec::new()) } else { rows() }
+                })
+                .await?;
             if due.is_empty() {
                 return Ok(due);
             }

@@ -32,6 +32,11 @@ pub const COVERAGE: &[Coverage] = &[
         by: "row MAC: nobody else may say that an organisation here took a message; a removed row is not seen, and \
              the message may come twice",
     },
+    Coverage {
+        table: "instance_state",
+        by: "row MAC; one that is removed lets the queue go, and the log lacks the word of who did",
+    },
+    Coverage { table: "held_known", by: "row MAC; held until a person releases the queue" },
 ];
 
 const STEPS: &[&str] = &[
@@ -98,9 +103,36 @@ const STEPS: &[&str] = &[
         tenant {int} NOT NULL,
         mac {bytes} NOT NULL
     ) {strict}",
+    // A row while the queue of a restored instance is held; and what a newer ledger than the restored one knows.
+    "CREATE TABLE instance_state (
+        id {int} PRIMARY KEY,
+        since {int} NOT NULL,
+        backup_set {int} NOT NULL,
+        mac {bytes} NOT NULL
+    ) {strict}",
+    "CREATE TABLE held_known (
+        ledger {int} PRIMARY KEY,
+        state {int} NOT NULL,
+        at {int} NOT NULL,
+        mac {bytes} NOT NULL
+    ) {strict}",
 ];
 
 sql! {
+    pub HELD = "SELECT 1 FROM instance_state WHERE id = 1";
+    pub HELD_STATE = "SELECT since, backup_set, mac FROM instance_state WHERE id = 1";
+    pub HOLD = "INSERT INTO instance_state (id, since, backup_set, mac) VALUES (1, ?1, ?2, ?3)
+        ON CONFLICT (id) DO UPDATE SET since = ?1, backup_set = ?2, mac = ?3";
+    pub UNHOLD = "DELETE FROM instance_state WHERE id = 1";
+    pub HOLD_KNOWN = "INSERT INTO held_known (ledger, state, at, mac) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (ledger) DO UPDATE SET state = ?2, at = ?3, mac = ?4";
+    pub HELD_KNOWN = "SELECT state, at, mac FROM held_known WHERE ledger = ?1";
+    pub ALL_HELD_KNOWN = "SELECT ledger, state, at, mac FROM held_known WHERE ledger > ?1 ORDER BY ledger LIMIT 1000";
+    pub UNHOLD_KNOWN = "DELETE FROM held_known";
+    pub HELD_ROWS = "SELECT id, tenant, ledger FROM queue WHERE id > ?1 ORDER BY id LIMIT 500";
+    pub LEDGER_DROPPED = "UPDATE ledger SET state = ?2, reason = ?3, updated = ?4, mac = ?5 WHERE id = ?1";
+    pub LEDGER_STANDS = "SELECT state, updated FROM ledger WHERE id = ?1";
+
     pub SUBMISSION_NAMES = "SELECT 1 FROM submission WHERE blob = ?1 AND life IS NOT NULL LIMIT 1";
     pub INSERT_SUBMISSION = "INSERT INTO submission
         (id, tenant, account, person, kind, accepted, blob, life, wrapped, summary, detail)

@@ -53,6 +53,7 @@ mod password;
 mod pending;
 mod person;
 mod place;
+mod restore;
 mod review;
 pub mod sasl;
 mod schema;

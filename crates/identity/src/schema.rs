@@ -398,6 +398,8 @@ sql! {
     pub SESSION_BY_ID = "SELECT id, tenant, person, blind, opened, seen, mac FROM web_session WHERE id = ?1";
     pub SESSION_SEEN = "UPDATE web_session SET seen = ?2 WHERE id = ?1 AND seen < ?2";
     pub SESSION_DELETE = "DELETE FROM web_session WHERE id = ?1";
+    pub SESSIONS_VOID = "DELETE FROM web_session";
+    pub SETUP_LINKS_VOID = "DELETE FROM setup_link";
     pub SESSIONS_DELETE = "DELETE FROM web_session WHERE person = ?1";
     pub SESSIONS_OVER = "
         SELECT id, tenant, person, blind, opened, seen, mac FROM web_session WHERE seen <= ?1 OR opened <= ?2

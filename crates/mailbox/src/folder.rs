@@ -321,7 +321,11 @@ pub(crate) struct FolderFacts {
 }
 
 impl FolderFacts {
-    fn read(tx: &Tx, account: AccountId, id: FolderId) -> Result<Option<Self>, sealpost_store::Error> {
+    pub(crate) fn read(
+        tx: &Tx,
+        account: AccountId,
+        id: FolderId,
+    ) -> Result<Option<Self>, sealpost_store::Error> {
         tx.row(&schema::FOLDER_FACTS, params![account, id], |r| {
             Ok(Self {
                 index: r.array(0)?,

@@ -16,6 +16,7 @@ mod error;
 mod folder;
 mod inspect;
 mod reader;
+mod restore;
 mod schema;
 mod view;
 

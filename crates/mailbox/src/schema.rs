@@ -120,6 +120,7 @@ sql! {
     pub FOLDER_FACTS = "SELECT name_index, special, subscribed, uidvalidity FROM folder WHERE account = ?1 AND id = ?2";
     pub RENAME_FOLDER = "UPDATE folder SET name_index = ?3, name = ?4, mac = ?5 WHERE account = ?1 AND id = ?2";
     pub SUBSCRIBE_FOLDER = "UPDATE folder SET subscribed = ?3, mac = ?4 WHERE account = ?1 AND id = ?2";
+    pub SET_UIDVALIDITY = "UPDATE folder SET uidvalidity = ?3, mac = ?4 WHERE account = ?1 AND id = ?2";
     pub DELETE_FOLDER = "DELETE FROM folder WHERE account = ?1 AND id = ?2";
     pub TAKE_UIDS = "UPDATE folder SET uidnext = uidnext + ?3, modseq = ?4, messages = messages + ?3, unseen = unseen + ?5
         WHERE account = ?1 AND id = ?2 RETURNING uidnext, uidvalidity";

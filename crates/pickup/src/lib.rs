@@ -39,6 +39,7 @@ mod open;
 mod read;
 mod replied;
 mod reply;
+mod restore;
 mod row;
 mod schema;
 mod sent;

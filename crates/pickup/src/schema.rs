@@ -169,6 +169,8 @@ sql! {
     pub TOUCH_SESSION = "UPDATE pickup_session SET used = ?3 WHERE token = ?1 AND recipient = ?2 AND used < ?3";
     pub MOVE_SESSION = "UPDATE pickup_session SET token = ?2 WHERE token = ?1";
     pub END_SESSION = "DELETE FROM pickup_session WHERE token = ?1";
+    pub NO_SESSIONS = "DELETE FROM pickup_session";
+    pub NO_DEVICES = "DELETE FROM pickup_device";
     pub OLD_SESSIONS = "DELETE FROM pickup_session WHERE used < ?1";
 
     pub DEVICE = "SELECT id, expires FROM pickup_device WHERE token = ?1 AND tenant = ?2 AND address_index = ?3";

@@ -274,6 +274,16 @@ pub enum Command {
     BlobCare,
     /// Whether a person gets mail about their own sign-ins.
     AlertsChange,
+    /// Makes a backup set now.
+    BackupRun,
+    /// How backups stand.
+    BackupList,
+    /// Somebody gets their own mail back from a backup set.
+    BackupItems,
+    /// What a restored instance holds back.
+    QueueHeld,
+    /// Lets a restored instance send.
+    QueueRelease,
 }
 
 impl Command {
@@ -323,6 +333,11 @@ impl Command {
         Self::KeyStatus,
         Self::KeyRotate,
         Self::AlertsChange,
+        Self::BackupRun,
+        Self::BackupList,
+        Self::BackupItems,
+        Self::QueueHeld,
+        Self::QueueRelease,
     ];
 
     /// The roles that may; anyone else may not.
@@ -341,9 +356,12 @@ impl Command {
             // Which keys there are is no secret; the keys of all organisations are the host's to keep.
             Self::KeyList | Self::KeyStatus => &[Operator, SecurityOfficial, Auditor],
             Self::KeyRotate => &[Operator],
-            Self::QueueRetry | Self::UserSetupLink => &[Operator, TenantAdmin, SecurityOfficial],
             // All organisations' bodies lie together: their upkeep is the host's.
             Self::BlobStatus | Self::BlobCare => &[Operator],
+            Self::BackupList | Self::QueueHeld => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
+            Self::BackupRun | Self::QueueRetry | Self::UserSetupLink => &[Operator, TenantAdmin, SecurityOfficial],
+            // Messages leave, or never will: a person answers for that.
+            Self::QueueRelease | Self::BackupItems => &[TenantAdmin, SecurityOfficial],
             Self::UserList
             | Self::DomainList
             | Self::SessionList

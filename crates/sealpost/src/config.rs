@@ -36,6 +36,9 @@ pub struct Config {
     /// `[audit]`
     #[serde(default)]
     pub audit: Audit,
+    /// `[backup]`
+    #[serde(default)]
+    pub backup: Backup,
     /// `[passwords]`
     #[serde(default)]
     pub passwords: Passwords,
@@ -238,6 +241,40 @@ pub struct Keys {
     pub destructions: Option<PathBuf>,
 }
 
+/// Where backup sets go, and when.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// The place of daily sets, on site.
+    pub daily: Option<String>,
+    /// The place of weekly sets, off site.
+    pub weekly: Option<String>,
+    /// The folder of the key ring's backups.
+    pub ring: Option<PathBuf>,
+    /// The time of day.
+    pub at: String,
+    /// The day of the week of weekly sets.
+    pub on: String,
+    /// The time zone of both.
+    pub zone: String,
+    /// Bytes a second to a place at most; 0 is no limit.
+    pub max_rate: u64,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            daily: None,
+            weekly: None,
+            ring: None,
+            at: "02:30".into(),
+            on: "sunday".into(),
+            zone: "UTC".into(),
+            max_rate: 0,
+        }
+    }
+}
+
 /// What new passwords are held against.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -429,7 +466,7 @@ impl Config {
             .with_context(|| format!("the configuration {} is not valid", file.display()))?;
         config.file = std::path::absolute(file)?;
         let base = config.file.parent().map(Path::to_owned).unwrap_or_default();
-        let Self { server, tls, keys, audit, passwords, outbound, .. } = &mut config;
+        let Self { server, tls, keys, audit, backup, passwords, outbound, .. } = &mut config;
         for path in [&mut server.data, &mut keys.ring]
             .into_iter()
             .chain(&mut tls.certificate.0)
@@ -440,8 +477,15 @@ impl Config {
             .chain(&mut audit.anchor_token)
             .chain(&mut outbound.extra_ca)
             .chain(&mut passwords.leaked)
+            .chain(&mut backup.ring)
         {
             *path = base.join(&path);
+        }
+        for place in [&mut backup.daily, &mut backup.weekly].into_iter().flatten() {
+            if !place.contains("://") {
+                let path = base.join(place.strip_prefix("file:").unwrap_or(place));
+                *place = path.display().to_string();
+            }
         }
         config.check()?;
         Ok(config)
@@ -493,6 +537,7 @@ impl Config {
                 );
             }
         }
+        crate::backup::check(self)?;
         for anchor in self.anchors()? {
             if let AnchorAt::File(path) = &anchor {
                 outside("[audit] anchor", path)?;
@@ -728,6 +773,21 @@ ring = "/var/lib/sealpost-ring"
 reads = "grouped"
 # Minutes between two heartbeats, which show that the log did not stand still.
 heartbeat = 10
+
+[backup]
+# Where a set goes each day: a folder on another disk of this site. The newest 2 are kept. Everything in it is sealed.
+#daily = "/mnt/backup/sealpost-daily"
+# Where a set goes each week: a folder that lies elsewhere (a network share, a disk that is carried away). 4 weeks are kept.
+#weekly = "/mnt/offsite/sealpost-weekly"
+# A backup of the key ring goes here with each set. Never to the same disk as the sets: together with the master key it
+# opens them.
+#ring = "/mnt/keys/sealpost-ring"
+# The time of day, the day of weekly sets, and the zone of both.
+#at = "02:30"
+#on = "sunday"
+#zone = "UTC"
+# Bytes a second at most; 0 is no limit.
+#max_rate = 0
 
 [passwords]
 # Leaked passwords that nobody may choose, beside the list that is built in: a file of SHA-1 hashes ordered by hash, as

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, Gid, Uid};
 use sealpost_archive::{Archive, Upkeep};
 use sealpost_audit::Audit;
+use sealpost_backup::Backup;
 use sealpost_crypto::Random;
 use sealpost_delivery::{Delivery, Ground};
 use sealpost_identity::Identity;
@@ -28,6 +29,7 @@ pub const SCHEMAS: &[&Schema] = &[
     &sealpost_mailbox::SCHEMA,
     &sealpost_delivery::SCHEMA,
     &sealpost_pickup::SCHEMA,
+    &sealpost_backup::SCHEMA,
     &crate::certificates::shelf::SCHEMA,
 ];
 
@@ -62,6 +64,8 @@ pub struct Instance {
     pub upkeep: Upkeep,
     /// Messages that wait here.
     pub pickup: Pickup,
+    /// Backup sets.
+    pub backup: Backup,
     /// What links for the organisation's people begin with.
     pub mail_url: String,
     /// The time.
@@ -77,6 +81,8 @@ pub enum Mode {
     Serve,
     /// To look at it, beside a server too.
     Look,
+    /// As what a restore has filled and not ended yet.
+    Restored,
 }
 
 impl Opened {
@@ -110,6 +116,9 @@ impl Opened {
         random: Random,
         new: bool,
     ) -> Result<Self> {
+        if !matches!(mode, Mode::Restored) {
+            crate::backup::must_be_whole(config)?;
+        }
         let own =
             sealpost_store::Options::embedded(config.server.data.clone(), Arc::clone(&clock), random.clone());
         let options = sealpost_store::Options {
@@ -119,11 +128,11 @@ impl Opened {
             ..own
         };
         let store = match mode {
-            Mode::Serve => Store::open(options, SCHEMAS)?,
+            Mode::Serve | Mode::Restored => Store::open(options, SCHEMAS)?,
             Mode::Look => Store::open_read_only(options, SCHEMAS)?,
         };
         let ring = match mode {
-            Mode::Serve => Ring::open(crate::master::places(config), master, &random)?,
+            Mode::Serve | Mode::Restored => Ring::open(crate::master::places(config), master, &random)?,
             Mode::Look => Ring::look(crate::master::places(config), master)?,
         };
         let keys = if new {
@@ -138,6 +147,15 @@ impl Opened {
 impl Instance {
     /// The services over an opened store.
     pub async fn start(config: &Config, opened: Opened) -> Result<Self> {
+        Self::start_as(config, opened, false).await
+    }
+
+    /// The same for a store that was restored just now: its log goes on with the word of that.
+    pub async fn start_restored(config: &Config, opened: Opened) -> Result<Self> {
+        Self::start_as(config, opened, true).await
+    }
+
+    async fn start_as(config: &Config, opened: Opened, restoring: bool) -> Result<Self> {
         let Opened { store, keys, clock, random } = opened;
         for anchor in config.anchor_files() {
             make_folder(anchor.parent().unwrap_or(Path::new(".")))?;
@@ -153,7 +171,7 @@ impl Instance {
                 server: config.server.hostname.clone(),
                 durable_reads: config.audit.reads == crate::config::Reads::Durable,
                 heartbeat: std::time::Duration::from_secs(config.audit.heartbeat.unwrap_or(0) * 60),
-                restoring: false,
+                restoring,
             },
         )
         .await?;
@@ -206,6 +224,17 @@ impl Instance {
                 ..sealpost_pickup::Options::new(&config.server.public_url)
             },
         );
+        let backup = Backup::new(
+            sealpost_backup::Ground {
+                store: store.clone(),
+                schemas: SCHEMAS,
+                keys: keys.clone(),
+                audit: audit.clone(),
+                clock: Arc::clone(&clock),
+                random: random.clone(),
+            },
+            crate::backup::options(config)?,
+        );
         let mail_url = hosts.mail.to_string();
         let instance = Self {
             store,
@@ -216,6 +245,7 @@ impl Instance {
             delivery,
             upkeep,
             pickup,
+            backup,
             mail_url,
             clock,
             random,

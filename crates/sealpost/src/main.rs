@@ -3,6 +3,7 @@
 mod alerts;
 mod anchor;
 mod audit;
+mod backup;
 mod certificates;
 mod check;
 mod config;
@@ -103,6 +104,8 @@ enum Command {
         #[command(subcommand)]
         command: key::Key,
     },
+    /// Backup sets: making, restoring, proving them.
+    Backup(backup::Args),
     #[command(flatten)]
     Control(control::client::Command),
 }
@@ -132,6 +135,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Archive { command } => verify::archive(command).await,
         Command::Manual { kind } => manual::run(kind).map(done),
         Command::Key { command } => key::run(command).await,
+        Command::Backup(args) => backup::run(args).await,
         Command::Control(command) => control::client::run(command).await,
     }
 }

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use sealpost_archive::Archive;
-use sealpost_audit::{Coverage, Object, ObjectKind, Standing, Verify};
-use sealpost_model::{Id, JournalId, LedgerId};
-use sealpost_store::Inspection;
+use sealpost_audit::{AnchorText, Coverage, Object, ObjectKind, Standing, Verify};
+use sealpost_model::{Id, JournalId, LedgerId, Time};
 use sealpost_store::inspect::{Fault, Inspected};
+use sealpost_store::keys::Keys;
+use sealpost_store::{Inspection, Store};
 
 use crate::config::Config;
 use crate::instance::Opened;
@@ -94,16 +95,35 @@ pub async fn everything(config: &Config, opened: &Opened) -> Result<Proof> {
     sealpost_mailbox::inspect(&mut look).await?;
     sealpost_delivery::inspect(&mut look).await?;
     sealpost_pickup::inspect(&mut look).await?;
+    sealpost_backup::inspect(&mut look).await?;
     crate::certificates::shelf::inspect(&mut look).await?;
     let unowned = sealpost_store::inspect::own_tables(&mut look).await?;
     Ok(Proof { log, journal, tables: look.finish(unowned) })
 }
 
 async fn log(config: &Config, opened: &Opened) -> Result<sealpost_audit::Report> {
-    let store = opened.store.clone();
+    let anchors = crate::anchor::texts(config).await?;
+    log_of(&opened.store, &opened.keys, &anchors, Some(opened.clock.now())).await
+}
+
+/// The log of a copy, by itself: what anchors know is newer than the copy, and time stands still in it.
+///
+/// # Errors
+/// What keeps it from looking.
+pub async fn log_alone(store: &Store, keys: &Keys) -> Result<sealpost_audit::Report> {
+    log_of(store, keys, &[], None).await
+}
+
+async fn log_of(
+    store: &Store,
+    keys: &Keys,
+    anchors: &[AnchorText],
+    now: Option<Time>,
+) -> Result<sealpost_audit::Report> {
+    let reading = store.clone();
     let mut cited = |_, objects: &[Object]| {
         let objects = objects.to_vec();
-        store.read_blocking(move |tx| {
+        reading.read_blocking(move |tx| {
             objects
                 .iter()
                 .map(|o| {
@@ -128,14 +148,15 @@ async fn log(config: &Config, opened: &Opened) -> Result<sealpost_audit::Report>
         sealpost_mailbox::COVERAGE,
         sealpost_delivery::COVERAGE,
         sealpost_pickup::COVERAGE,
+        sealpost_backup::COVERAGE,
         crate::certificates::shelf::COVERAGE,
     ]
     .concat();
     Ok(sealpost_audit::verify(Verify {
-        store: &opened.store,
-        keys: &opened.keys,
-        anchors: &crate::anchor::texts(config).await?,
-        now: Some(opened.clock.now()),
+        store,
+        keys,
+        anchors,
+        now,
         cited: Some(&mut cited),
         coverage: &coverage,
     })

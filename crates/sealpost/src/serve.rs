@@ -164,6 +164,18 @@ impl Bound {
         let (pickup, ending) = (instance.pickup.clone(), stop.clone());
         tasks.spawn(async move { pickup.run(async move { ending.stopping().await }).await });
         tasks.spawn(crate::alerts::run(instance.clone(), stop.clone()));
+        let (backup, store, ending) = (instance.backup.clone(), instance.store.clone(), stop.clone());
+        tasks.spawn(async move {
+            let stopping = || {
+                let ending = ending.clone();
+                async move { ending.stopping().await }
+            };
+            let serve = |_| {
+                let (backup, stop) = (backup.clone(), stopping());
+                async move { backup.serve(stop).await }
+            };
+            store.single("backup", stopping(), serve).await;
+        });
         tasks.spawn(crate::alerts::share(instance.identity.clone(), stop.clone()));
         let (identity, ending) = (instance.identity.clone(), stop.clone());
         tasks.spawn(async move {

@@ -62,6 +62,8 @@ pub(super) async fn answer(instance: &Instance, peer: &Peer, act: Act) -> Result
         Act::Connector(act) => act.answer(instance, peer).await,
         Act::Device(act) => act.answer(instance, peer).await,
         Act::Blobs(act) => act.answer(instance, peer).await,
+        Act::Backup(act) => act.answer(instance, peer).await,
+        Act::Held(act) => act.answer(instance, peer).await,
         Act::DomainList => domain_list(instance, peer).await,
         Act::DomainAdd { domain, hipaa } => {
             let name = Domain::parse(&domain)?;

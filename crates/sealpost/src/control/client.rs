@@ -10,7 +10,7 @@ use sealpost_policy::Role;
 
 pub use super::Reply;
 use super::{
-    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, log, pending, role, rules,
+    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, held, log, pending, role, rules,
     session,
 };
 use crate::Which;
@@ -97,7 +97,7 @@ pub struct How {
     sign_in: Option<String>,
     /// Print JSON, a line a row.
     #[arg(long, global = true)]
-    json: bool,
+    pub json: bool,
 }
 
 impl How {
@@ -201,6 +201,19 @@ pub enum Queue {
     Retry {
         /// Its id.
         id: i64,
+        #[command(flatten)]
+        how: How,
+    },
+    /// After a restore: what is held back, and what is known of each row.
+    Held {
+        #[command(flatten)]
+        how: How,
+    },
+    /// After a restore: lets the queue go. What is known to have left before is dropped.
+    Release {
+        /// Also drops what nothing is known of: then nothing of the restored queue is sent.
+        #[arg(long)]
+        drop: bool,
         #[command(flatten)]
         how: How,
     },
@@ -342,7 +355,13 @@ impl Command {
                 | User::AppPassword { how, .. } => how,
             },
             Self::Domain { command: Domain::List { how } | Domain::Add { how, .. } } => how,
-            Self::Queue { command: Queue::List { how } | Queue::Retry { how, .. } } => how,
+            Self::Queue {
+                command:
+                    Queue::List { how }
+                    | Queue::Retry { how, .. }
+                    | Queue::Held { how }
+                    | Queue::Release { how, .. },
+            } => how,
             Self::Pickup { command: Pickup::List { how } | Pickup::Expire { how, .. } } => how,
         }
     }
@@ -384,6 +403,8 @@ impl Command {
             }
             Self::Queue { command: Queue::List { .. } } => Act::QueueList,
             Self::Queue { command: Queue::Retry { id, .. } } => Act::QueueRetry { id },
+            Self::Queue { command: Queue::Held { .. } } => Act::Held(held::Act::List),
+            Self::Queue { command: Queue::Release { drop, .. } } => Act::Held(held::Act::Release { drop }),
             Self::Pickup { command: Pickup::List { .. } } => Act::PickupList,
             Self::Pickup { command: Pickup::Expire { id, reason, .. } } => Act::PickupExpire { id, reason },
         })

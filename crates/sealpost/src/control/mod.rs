@@ -11,6 +11,7 @@
 mod address;
 mod answer;
 pub mod audit;
+pub mod backup;
 mod ban;
 mod blobs;
 pub mod client;
@@ -18,6 +19,7 @@ mod connector;
 mod device;
 mod grant;
 mod group;
+mod held;
 pub mod key;
 mod log;
 mod pending;
@@ -128,6 +130,10 @@ pub enum Act {
     Device(device::Act),
     /// The sealed bodies.
     Blobs(blobs::Act),
+    /// Backup sets.
+    Backup(backup::Act),
+    /// The queue of a restored instance.
+    Held(held::Act),
 }
 
 impl Act {
@@ -161,6 +167,8 @@ impl Act {
             Self::Connector(act) => act.command(),
             Self::Device(act) => act.command(),
             Self::Blobs(act) => act.command(),
+            Self::Backup(act) => act.command(),
+            Self::Held(act) => act.command(),
         }
     }
 }
