@@ -359,7 +359,9 @@ impl Command {
             // All organisations' bodies lie together: their upkeep is the host's.
             Self::BlobStatus | Self::BlobCare => &[Operator],
             Self::BackupList | Self::QueueHeld => &[Operator, TenantAdmin, SecurityOfficial, Auditor],
-            Self::BackupRun | Self::QueueRetry | Self::UserSetupLink => &[Operator, TenantAdmin, SecurityOfficial],
+            Self::BackupRun | Self::QueueRetry | Self::UserSetupLink => {
+                &[Operator, TenantAdmin, SecurityOfficial]
+            }
             // Messages leave, or never will: a person answers for that.
             Self::QueueRelease | Self::BackupItems => &[TenantAdmin, SecurityOfficial],
             Self::UserList

@@ -57,6 +57,9 @@ fn rows(reply: Reply) -> Result<Vec<Value>> {
     match reply {
         Reply::Done { rows, .. } => Ok(rows),
         Reply::Refused(words) => bail!("{words}"),
+        Reply::Follows { .. } => {
+            bail!("the server answers in another way; is it another version than this program?")
+        }
     }
 }
 

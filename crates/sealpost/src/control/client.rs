@@ -10,8 +10,8 @@ use sealpost_policy::Role;
 
 pub use super::Reply;
 use super::{
-    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, held, log, pending, role, rules,
-    session,
+    Act, Request, SignIn, address, ban, blobs, connector, device, grant, group, held, log, pending, role,
+    rules, session,
 };
 use crate::Which;
 
