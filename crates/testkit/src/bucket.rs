@@ -24,6 +24,10 @@ print(*server.get_host_and_port(), flush=True)
 sys.stdin.read()
 ";
 
+/// moto wants to be told who asks, and believes it.
+const WHO: &str = "Authorization: AWS4-HMAC-SHA256 Credential=tester/20260101/us-east-1/s3/aws4_request, \
+                   SignedHeaders=host, Signature=0\r\n";
+
 impl Bucket {
     /// Starts it. `lock` makes the bucket one with Object Lock.
     pub fn start(lock: bool) -> Result<Self> {
@@ -77,7 +81,7 @@ impl Bucket {
         let (host, length) = (self.address, bytes.len());
         write!(
             stream,
-            "PUT /mail/{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            "PUT /mail/{name} HTTP/1.1\r\nHost: {host}\r\n{WHO}Content-Length: {length}\r\nConnection: close\r\n\r\n"
         )?;
         stream.write_all(bytes)?;
         let mut answer = String::new();
@@ -88,13 +92,13 @@ impl Bucket {
         Ok(())
     }
 
-    /// One request without a signature; the whole answer.
+    /// One request; the whole answer.
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> Result<String> {
         let mut stream = TcpStream::connect(self.address)?;
         let host = self.address;
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{WHO}{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"
         )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
