@@ -51,6 +51,12 @@ fn wrong(server: &Server) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
+fn nothing_wrong(server: &Server) -> Result<()> {
+    let lines = wrong(server)?;
+    ensure!(lines.is_empty(), "{lines}");
+    Ok(())
+}
+
 #[test]
 fn all_is_well_beside_a_server_and_after_it() -> Result<()> {
     let mut server = server()?;
@@ -61,7 +67,7 @@ fn all_is_well_beside_a_server_and_after_it() -> Result<()> {
         ensure!(running.contains(word), "{word:?} in {running}");
     }
     ensure!(server.stop()?.success());
-    ensure!(wrong(&server)?.is_empty(), "{}", wrong(&server)?);
+    nothing_wrong(&server)?;
     server.run(&["audit", "verify"], "")?.ok()?;
     let json = server.run(&["check", "--json", "--deep"], "")?.ok()?;
     let json: serde_json::Value = serde_json::from_slice(&json.stdout)?;
@@ -125,7 +131,7 @@ fn each_change_of_a_row_names_its_place() -> Result<()> {
     bob.command("UID STORE 2 +FLAGS (\\Deleted)")?.ok()?;
     bob.command("EXPUNGE")?.ok()?;
     ensure!(server.stop()?.success());
-    ensure!(wrong(&server)?.is_empty(), "{}", wrong(&server)?);
+    nothing_wrong(&server)?;
     let path = server.data().join("data/store.db");
     let keep = tempfile::NamedTempFile::new()?;
     fs::copy(&path, keep.path())?;
@@ -180,9 +186,7 @@ fn each_change_of_a_row_names_its_place() -> Result<()> {
         );
         put_back(keep.path(), &path)?;
     }
-    let left = wrong(&server)?;
-    ensure!(left.is_empty(), "{left}");
-    Ok(())
+    nothing_wrong(&server)
 }
 
 fn put_back(from: &Path, to: &Path) -> Result<()> {

