@@ -286,6 +286,16 @@ pub struct Owner {
     gid: Gid,
 }
 
+/// Gives what root made in an instance's folders to whoever serves it.
+///
+/// # Errors
+/// When that is not possible.
+pub fn give_back(config: &Config) -> Result<()> {
+    let Some(owner) = Owner::of(&config.server.data) else { return Ok(()) };
+    owner.take(&config.server.data)?;
+    owner.take(&config.keys.ring)
+}
+
 impl Owner {
     /// The owner of a folder that is there, if we are root and they are not.
     pub fn of(folder: &Path) -> Option<Self> {

@@ -101,9 +101,21 @@ pub async fn run(command: Key) -> Result<ExitCode> {
             client::ask(&how, Act::Key(word::Act::Status)).and_then(|reply| client::show(&how, reply))
         }
         Key::Rotate { what, to, how } => rotate_keys(what, to, &how),
-        Key::Kit { shares, needed, which, json } => kit(&which.load()?, needed, shares, json).await,
-        Key::Drill { shares, which, json } => drill(&which.load()?, &shares, json),
-        Key::Recover { shares, which, json } => recover(&which.load()?, &shares, json).await,
+        Key::Kit { shares, needed, which, json } => {
+            let config = which.load()?;
+            let made = kit(&config, needed, shares, json).await;
+            crate::instance::give_back(&config).and(made)
+        }
+        Key::Drill { shares, which, json } => {
+            let config = which.load()?;
+            let tried = drill(&config, &shares, json);
+            crate::instance::give_back(&config).and(tried)
+        }
+        Key::Recover { shares, which, json } => {
+            let config = which.load()?;
+            let recovered = recover(&config, &shares, json).await;
+            crate::instance::give_back(&config).and(recovered)
+        }
         Key::Inventory { which, json } => crate::inventory::run(&which, json).await,
     }
 }

@@ -156,6 +156,11 @@ CREDENTIALS_DIRECTORY=/run/credentials/sealpost setpriv --reuid sealpost --regid
 server=$!
 for n in $(seq 100); do sealpost status >/tmp/status 2>&1 && break; sleep 0.1; done
 grep -q "1 organisation" /tmp/status || { cat /tmp/status /tmp/serve.log; exit 1; }
+if sealpost check >/tmp/check; then exit 1; fi
+grep -q "FAIL  kit" /tmp/check
+kit=/etc/sealpost/recovery-kit
+sealpost key drill --share $kit/share-1.txt --share $kit/share-3.txt
+rm -r $kit
 sealpost check || true
 sealpost audit verify >/dev/null
 

@@ -76,6 +76,14 @@ fn make(to: &Path) -> Result<()> {
     bob.command("UID COPY 1:2 Keep")?.ok()?;
     bob.command("UID STORE 2 +FLAGS (\\Deleted)")?.ok()?;
     bob.command("EXPUNGE")?.ok()?;
+    // Receipts come when the queue has been worked on: one for each message that waits outside.
+    let mut alice = server.imap_as("alice")?;
+    let start = Instant::now();
+    while alice.count("INBOX")? < 4
+        || !server.run(&["queue", "list"], "")?.ok()?.text().contains("Nothing waits")
+    {
+        ensure!(start.elapsed() < Duration::from_secs(60), "the queue is not empty");
+    }
     let mut expected = BTreeMap::new();
     for user in &server.ready().users.clone() {
         let name = user.address.split('@').next().context("an address")?;

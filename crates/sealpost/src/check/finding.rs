@@ -64,6 +64,13 @@ impl Findings {
         self.add(area, Severity::Fail, format!("{error:#}"), String::new());
     }
 
+    /// What kept an area from being looked at to its end, if anything did.
+    pub fn looked(&mut self, area: &'static str, looked: anyhow::Result<()>) {
+        if let Err(error) = looked {
+            self.broken(area, &error);
+        }
+    }
+
     /// Whether anything is wrong.
     pub fn failed(&self) -> bool {
         self.count(Severity::Fail) > 0
