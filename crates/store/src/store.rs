@@ -19,6 +19,7 @@ use crate::queue::{Queue, lock};
 use crate::readers::{self, ReadJob};
 use crate::reserve::Reserve;
 use crate::tuning::Tuning;
+use crate::tx::Link;
 use crate::wal::{self, Bell, Wal};
 use crate::writer::{Lanes, Writer};
 use crate::{Error, ReadTx, Result, Schema, Scope, Sql, Tx, job, params, schema};
@@ -562,6 +563,18 @@ impl Store {
     /// How often something was made safe, and how long it took.
     pub fn meters(&self) -> &Meters {
         &self.inner.meters
+    }
+
+    /// Settings of a PostgreSQL server under which it may lose what it acknowledged; `None` on SQLite.
+    ///
+    /// # Errors
+    /// What keeps it from asking.
+    pub async fn database_risks(&self) -> Result<Option<Vec<String>>> {
+        self.read(|tx| match tx.link() {
+            Link::Sqlite(_) => Ok(None),
+            Link::Postgres(_) => tx.rows(&postgres::schema::RISKS, &[], |row| row.text(0)).map(Some),
+        })
+        .await
     }
 
     /// This process among all that ever worked on this data: what it claims carries this number.

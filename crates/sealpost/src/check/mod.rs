@@ -11,6 +11,7 @@ mod blobs;
 mod certificate;
 mod configuration;
 mod content;
+mod database;
 mod dns;
 mod finding;
 mod keys;
@@ -81,6 +82,8 @@ async fn look(scene: &Scene<'_>, found: &mut Findings) {
 /// The areas that look into the opened data. One that meets a row which is not what was written says so, and the others
 /// are looked at all the same.
 async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) {
+    let looked = database::check(scene, opened, found).await;
+    found.looked("database", looked);
     let looked = anchor::check(scene, opened, found).await;
     found.looked("anchor", looked);
     let looked = orders::check(scene, opened, found).await;

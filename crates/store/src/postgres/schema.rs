@@ -50,6 +50,9 @@ sql! {
         FROM (SELECT 1) AS one LEFT JOIN feed f ON f.change >= ?1 AND f.node <> ?2";
     pub(crate) FORGET = "DELETE FROM feed
         WHERE made < CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) - ?1";
+    /// Without these a power cut may lose what was acknowledged.
+    pub(crate) RISKS = "SELECT name FROM pg_catalog.pg_settings
+        WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name";
     pub(crate) HAS_META = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'";
 }
 
