@@ -10,11 +10,10 @@ mod checkpoint;
 #[path = "../../crates/audit/src/detail.rs"]
 #[allow(dead_code, reason = "only what reads is under test")]
 mod detail;
+#[path = "../../crates/audit/src/export"]
 #[allow(dead_code, unused_imports, reason = "only what verifies is under test")]
 mod export {
-    #[path = "../../../crates/audit/src/export/check.rs"]
     mod check;
-    #[path = "../../../crates/audit/src/export/lines.rs"]
     mod lines;
     pub use check::verify;
     pub(crate) use lines::*;
@@ -34,8 +33,6 @@ mod spine;
 mod verb;
 #[path = "../../crates/audit/src/words.rs"]
 mod words;
-
-use verb::{Outcome, Verb};
 
 fuzz_target!(|data: &[u8]| {
     let report = export::verify(data, None).expect("memory can be read");
