@@ -119,7 +119,7 @@ async fn send(instance: &Instance, alert: &Alert) -> Result<()> {
         ),
     };
     let people: Vec<Person<'_>> = alert.to.iter().map(|address| Person { name: None, address }).collect();
-    let message_id = format!("notice.{}@{}", alert.id, alert.about.domain());
+    let message_id = format!("<notice.{}@{}>", alert.id, alert.about.domain());
     let bytes = compose::mail(&compose::Mail {
         head: Head {
             from: Person { name: Some("Sealpost"), address: &postmaster },
