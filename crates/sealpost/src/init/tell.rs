@@ -73,6 +73,7 @@ pub(super) fn tell(file: &Path, plan: &Plan, shown: &Shown, args: &Args) -> Resu
 /// A part of the recovery kit as it is kept: it says what it is, what it is for, and what to do with it.
 pub(super) fn paper(number: usize, of: usize, share: &str) -> String {
     let line = "-".repeat(72);
+    let share = share.trim_end();
     format!(
         "{line}\n\
          Sealpost recovery kit, part {number} of {of}\n\n\
