@@ -16,6 +16,8 @@ mod ban;
 mod blobs;
 pub mod client;
 mod connector;
+#[cfg(test)]
+mod denied;
 mod device;
 mod grant;
 mod group;
