@@ -60,7 +60,7 @@ pub async fn share(identity: Identity, stop: Stop) {
 }
 
 /// Sends all notices that wait.
-async fn send_waiting(instance: &Instance) -> Result<()> {
+pub(crate) async fn send_waiting(instance: &Instance) -> Result<()> {
     loop {
         let waiting = instance.identity.notices().await?;
         if waiting.is_empty() {

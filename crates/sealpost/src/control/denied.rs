@@ -368,3 +368,85 @@ async fn token_ends() {
     let session = world.instance.identity.session(&secret, Touch::No, &Client::SYSTEM).await;
     assert!(session.expect("looks").is_none());
 }
+
+#[test]
+fn every_kind_of_notice_reaches_those_concerned() {
+    on_a_large_stack(notices_reach);
+}
+
+async fn notices_reach() {
+    let world = Box::pin(World::new()).await;
+    let (identity, password) = (&world.instance.identity, Secret::new(PASSWORD.to_owned()));
+    let admin = Some(world.token("tenant-admin@clinic.test").await);
+    // A second person is asked for, agrees, and alice has another password; the owner of a mailbox hears who may use it.
+    let reply = world.run(0, admin.clone(), "user password alice@clinic.test --password-stdin").await;
+    let Reply::Done { rows, .. } = reply else { panic!("{}", text(&reply)) };
+    let id = rows[0]["waits"].as_i64().expect("a second person is needed");
+    let official = Some(world.token("security-official@clinic.test").await);
+    let reply = world.run(0, official.clone(), &format!("act approve {id}")).await;
+    assert!(matches!(reply, Reply::Done { .. }), "{}", text(&reply));
+    let reply = world.run(0, admin, "grant add alice@clinic.test user@clinic.test --right read").await;
+    let Reply::Done { rows, .. } = reply else { panic!("{}", text(&reply)) };
+    let id = rows[0]["waits"].as_i64().expect("a second person is needed");
+    world.run(0, official, &format!("act approve {id}")).await;
+    // Two networks, and many wrong passwords.
+    for ip in ["192.0.2.1", "198.51.100.1"] {
+        let client = Client { ip: ip.parse().expect("an ip"), ..Client::local(Protocol::Web) };
+        let attempt =
+            || Attempt { login: "alice@clinic.test".into(), password: password.clone(), client: &client };
+        identity.authenticate(attempt()).await.expect("gets in");
+    }
+    for n in 0..20 {
+        let ip = std::net::Ipv4Addr::new(203, 0, n, 1).into();
+        let client = Client { ip, ..Client::local(Protocol::Web) };
+        let wrong = Secret::new("wrong".to_owned());
+        let attempt = Attempt { login: "alice@clinic.test".into(), password: wrong, client: &client };
+        identity.authenticate(attempt).await.expect_err("is refused");
+    }
+    let mut kinds: Vec<_> = identity.notices().await.expect("lists").iter().map(|n| n.kind as u8).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    assert_eq!(kinds, [1, 2, 3, 4, 5], "each kind is there");
+    crate::alerts::send_waiting(&world.instance).await.expect("sends them");
+    assert!(identity.notices().await.expect("lists").is_empty(), "and forgets them");
+    let inbox = world.inbox("alice@clinic.test").await;
+    for words in [
+        "The password was set anew for alice@clinic.test by an administrator",
+        "many wrong passwords within an hour",
+        "a network that was not known before: 198.51.100.0/24 by web",
+        "user@clinic.test may use the mailbox alice@clinic.test: read",
+    ] {
+        assert!(inbox.iter().any(|mail| flat(mail).contains(words)), "{words}: {inbox:?}");
+    }
+    let asked = world.inbox("security-official@clinic.test").await;
+    assert!(
+        asked.iter().any(|mail| flat(mail).contains("a new password for alice@clinic.test")),
+        "{asked:?}"
+    );
+}
+
+/// A mail's words on one line.
+fn flat(mail: &str) -> String {
+    mail.replace("=\r\n", "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl World {
+    /// Somebody's inbox, as its owner reads it.
+    async fn inbox(&self, at: &str) -> Vec<String> {
+        let address = Address::parse(at).expect("an address");
+        let found = self.instance.identity.resolve(&address).await.expect("resolves");
+        let mailbox = found.mailbox().expect("has a mailbox");
+        let actor = Actor::Person { tenant: self.clinic, person: mailbox.person.expect("is a person's") };
+        let mailboxes = &self.instance.mailboxes;
+        let facts = mailboxes.policy_facts(mailbox.account).await.expect("reads");
+        let access = decide::mailbox(actor, &facts, sealpost_policy::Right::Read).expect("is the owner");
+        let caller = sealpost_mailbox::Caller { access, client: Client::local(Protocol::Imap) };
+        let folder = mailboxes.facts(mailbox.account).await.expect("reads").inbox;
+        let mut mails = Vec::new();
+        for entry in mailboxes.open(&caller, folder).await.expect("opens").entries {
+            let bytes = mailboxes.read(&caller, entry.id, None).await.expect("reads");
+            mails.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        mails
+    }
+}
