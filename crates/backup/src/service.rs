@@ -96,7 +96,7 @@ const UNFINISHED: Duration = Duration::from_secs(24 * 3_600);
 /// For so long at most nothing that a set names is deleted, should its maker die.
 const HOLD: Duration = Duration::from_secs(60 * 60);
 /// How often the schedule is looked at.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(10);
 
 impl Backup {
     /// The service over this ground.

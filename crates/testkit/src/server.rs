@@ -191,11 +191,16 @@ impl Server {
         Pop3::login(self.listener("pop3s")?, &self.trust, &user.address, &user.app_password)
     }
 
-    /// Runs another `sealpost` command on this instance.
-    pub fn run(&self, words: &[&str], input: &str) -> Result<Output> {
+    /// Another `sealpost` command on this instance.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).arg("--data").arg(self.data()).current_dir(self.folder.path());
-        program::run(&mut command, input.as_bytes(), Duration::from_secs(300))
+        command
+    }
+
+    /// Runs another `sealpost` command on this instance.
+    pub fn run(&self, words: &[&str], input: &str) -> Result<Output> {
+        program::run(&mut self.command(words), input.as_bytes(), Duration::from_secs(300))
             .with_context(|| format!("sealpost {}", words.join(" ")))
     }
 }

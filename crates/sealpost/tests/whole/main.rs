@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sealpost_testkit::{
     Dice, Ground,
-    harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, store, yesterday},
+    harness::{backup, bench, code, death, flips, kill, markers, mbsync, peers, people, store, yesterday},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sealpost");
@@ -55,6 +55,11 @@ fn the_code_is_a_gate() -> Result<()> {
 #[test]
 fn an_older_state_is_named() -> Result<()> {
     show(yesterday::run(Path::new(PROGRAM), Dice::from_env()))
+}
+
+#[test]
+fn a_disaster_loses_nothing_that_was_kept() -> Result<()> {
+    show(backup::run(Path::new(PROGRAM), backup::Size::SMALL, Dice::from_env()))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use sealpost_testkit::{
     Dice, Ground, Server,
-    harness::{bench, code, death, flips, kill, markers, mbsync, peers, people, yesterday},
+    harness::{backup, bench, code, death, flips, kill, markers, mbsync, peers, people, yesterday},
 };
 
 /// Runs one harness and prints its report. `SEALPOST_SEED` repeats a run.
@@ -48,6 +48,12 @@ enum Harness {
     /// Is an older state noticed?
     Yesterday {
         /// At the soak's size, which is the same
+        #[arg(long)]
+        full: bool,
+    },
+    /// Is everything there after a disaster?
+    Backup {
+        /// At the soak's size
         #[arg(long)]
         full: bool,
     },
@@ -158,6 +164,9 @@ fn run(program: &Path, ground: &Ground, harness: &Harness, dice: Dice) -> anyhow
         }
         Harness::Mbsync { full } => mbsync::run(program, if *full { 10_000 } else { 1_000 }, dice),
         Harness::Yesterday { .. } => yesterday::run(program, dice),
+        Harness::Backup { full } => {
+            backup::run(program, if *full { backup::Size::FULL } else { backup::Size::SMALL }, dice)
+        }
         Harness::Death { .. } => death::run(program, dice),
         Harness::Code { full } => code::run(program, if *full { 5_000 } else { 200 }, dice),
         Harness::Peers { .. } => peers::run(program, dice),

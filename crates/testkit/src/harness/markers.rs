@@ -47,7 +47,8 @@ impl Markers {
         Markers(PLACES.iter().map(|place| (*place, dice.word(18))).collect())
     }
 
-    fn at(&self, place: &str) -> &str {
+    /// The word of a place.
+    pub(super) fn at(&self, place: &str) -> &str {
         self.0.iter().find(|(name, _)| *name == place).map_or("", |(_, word)| word)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each returns a report for people, or fails with what it saw and the seed that repeats it.
 
+pub mod backup;
 pub mod bench;
 pub mod code;
 pub mod death;
