@@ -244,7 +244,10 @@ fn held(server: &Server) -> Result<()> {
         let out = program::run(
             Command::new("curl").args([
                 "--silent",
-                &format!("{}/outside.json?to=new@outside.example", server.ready().outside.trim_end_matches('/')),
+                &format!(
+                    "{}/outside.json?to=new@outside.example",
+                    server.ready().outside.trim_end_matches('/')
+                ),
             ]),
             b"",
             Duration::from_secs(20),
