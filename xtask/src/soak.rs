@@ -22,7 +22,7 @@ pub struct Args {
     minutes: Option<u32>,
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "kill",
     "kill-postgres",
     "markers",
@@ -30,6 +30,7 @@ const NAMES: [&str; 12] = [
     "flips",
     "flips-postgres",
     "yesterday",
+    "backup",
     "death",
     "code",
     "peers",

@@ -7,6 +7,7 @@
 //! alone) or [`look_inside`] (needs the opened data).
 
 mod anchor;
+mod backup;
 mod blobs;
 mod certificate;
 mod configuration;
@@ -88,6 +89,8 @@ async fn look_inside(scene: &Scene<'_>, opened: &Opened, found: &mut Findings) {
     found.looked("anchor", looked);
     let looked = orders::check(scene, opened, found).await;
     found.looked("certificate", looked);
+    let looked = backup::check(scene, opened, found).await;
+    found.looked("backup", looked);
     let looked = blobs::check(scene, opened, found).await;
     found.looked("bodies", looked);
     let looked = keys::check(scene, opened, found);
