@@ -32,7 +32,7 @@ pub async fn run(how: &How, which: &WhichSet, ring_file: Option<PathBuf>) -> Res
     let (clock, random) = (system_clock(), Random::system());
     let master = crate::master::open(&config)?;
     let begun = began(&config)?;
-    let destroyed = bring_ring(&config, &master, &random, ring_file.as_deref(), begun.is_some())?;
+    let destroyed = bring_ring(&config, &master, &random, ring_file.as_deref())?;
     let ring = Ring::look(crate::master::places(&config), &master)?;
     let which = WhichSet { set: which.set.or(begun), from: which.from.clone() };
     let Found { place, header } = find(&config, &which, |header| ring.key(header.life).is_some())?;
@@ -106,16 +106,16 @@ fn mark(config: &Config, options: &sealpost_store::Options, set: i64) -> Result<
     crate::instance::write_new(&path, format!("{set}\n").as_bytes())
 }
 
-/// Brings the key ring back, if it was asked for. Answers how many keys died again.
+/// Brings the key ring back, if it was asked for. Answers how many keys died again. One that is there and opens with
+/// this master stays: an earlier try may have brought it and been cut off, and a living ring knows more than its backup.
 fn bring_ring(
     config: &Config,
     master: &Master,
     random: &Random,
     from: Option<&Path>,
-    again: bool,
 ) -> Result<Option<usize>> {
     let Some(from) = from else { return Ok(None) };
-    if again && Ring::look(crate::master::places(config), master).is_ok() {
+    if Ring::look(crate::master::places(config), master).is_ok() {
         return Ok(None);
     }
     let now = system_clock().now();
