@@ -82,8 +82,8 @@ fn a_database_that_is_none_is_named() {
 
 #[test]
 fn a_full_disk_takes_only_those_that_do_not_fit() {
-    // The schema needs about 10 pages; each large note 26 more.
-    let bench = Bench::tuned(|t| t.max_pages = Some(45));
+    // The schema needs about 25 pages; each large note 26 more.
+    let bench = Bench::tuned(|t| t.max_pages = Some(64));
     let store = bench.open();
     let small = |id: i64| -> Closure<()> { Box::new(move |tx| insert(tx, id, b"x")) };
     let large = |id: i64| -> Closure<()> { Box::new(move |tx| insert(tx, id, &[7; 100_000])) };
